@@ -1,0 +1,292 @@
+"""The seams: what a part must do to take a built-in's place.
+
+A new part is one file. Name it as "module:attribute" in the settings, register it as an entry point, or hand it
+to `open_engine(...)`; prove it by inheriting the matching suite of `fovea.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from domain.answers import AskOptions, Context
+from domain.documents import Chunk, Document, LoadedDocument, Passage
+from domain.jobs import CollectionInfo, DocumentInfo, ErrorInfo, Job
+from domain.search import (
+    Candidate,
+    Encoding,
+    Filters,
+    FloatArray,
+    Hit,
+    Query,
+    QueryTerm,
+    ScoredChunk,
+    StoredChunk,
+    TokenVectors,
+)
+
+
+class DocumentLoader(Protocol):
+    """Turns the bytes of one format into text and blocks."""
+
+    extensions: tuple[str, ...]  # lower case, with the dot
+    media_types: tuple[str, ...]
+
+    def load(self, data: bytes, name: str) -> LoadedDocument:
+        """Read `data`; `name` is the file's name, for the title and for hints. Raises LoadError."""
+        ...
+
+
+class Chunker(Protocol):
+    """Cuts a document into chunks on sentence ends. `recipe` changes whenever the cut would."""
+
+    recipe: str
+
+    def split(self, document: Document) -> tuple[Chunk, ...]: ...
+
+
+class TokenCounter(Protocol):
+    """Counts tokens the way one model does. `name` goes on the bill."""
+
+    name: str
+
+    def count(self, text: str) -> int: ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Sentence vectors. All rows are float32 of unit length; equal texts give equal vectors."""
+
+    model_id: str  # model, backend and precision: vectors of two model_ids are never mixed
+    dim: int
+
+    def embed_documents(self, texts: Sequence[str]) -> FloatArray:
+        """Shape (N, D) for N texts; (0, D) for none."""
+        ...
+
+    def embed_query(self, text: str) -> FloatArray:
+        """Shape (D,)."""
+        ...
+
+
+@runtime_checkable
+class TokenEncoder(Embedder, Protocol):
+    """An embedder that also gives the token vectors of the same forward pass."""
+
+    def encode_documents(self, passages: Sequence[Passage]) -> list[Encoding]:
+        """One Encoding a passage, in order. Token offsets count from the start of `passage.text`; the lead's tokens
+        are left out.
+        """
+        ...
+
+    def encode_query(self, text: str) -> Encoding: ...
+
+
+class TokenCodec(Protocol):
+    """Token vectors to compact bytes and back. `codec_id` names the format; bytes of another format are refused."""
+
+    codec_id: str
+
+    def encode(self, tokens: TokenVectors) -> bytes: ...
+
+    def decode(self, blob: bytes) -> TokenVectors: ...
+
+
+class VectorIndex(Protocol):
+    """Nearest neighbours by inner product. One writer, many readers: a search sees the state before or after a write,
+    never between.
+    """
+
+    dim: int
+
+    def __len__(self) -> int: ...
+
+    def add(self, keys: Sequence[int], vectors: FloatArray) -> None:
+        """Add rows, shape (N, D). A key that is there already is replaced."""
+        ...
+
+    def remove(self, keys: Collection[int]) -> None:
+        """Remove rows; unknown keys are ignored."""
+        ...
+
+    def search(self, vector: FloatArray, k: int, allowed: Collection[int] | None = None) -> list[Hit]:
+        """At most `k` hits, best first, ties by ascending key; only keys in `allowed` where it is given."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write one self-contained file."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Replace the content by that of a file which `save` wrote. Raises ValueError when it cannot be read."""
+        ...
+
+
+class LexicalIndex(Protocol):
+    """BM25 over text, with the same verbs and the same guarantees as VectorIndex."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, keys: Sequence[int], texts: Sequence[str]) -> None: ...
+
+    def remove(self, keys: Collection[int]) -> None: ...
+
+    def search(self, text: str, k: int, allowed: Collection[int] | None = None) -> list[Hit]: ...
+
+    def terms(self, text: str) -> tuple[QueryTerm, ...]:
+        """The terms of a question with their IDF in this index: log(1 + (N - df + .5) / (df + .5))."""
+        ...
+
+    def save(self, path: Path) -> None: ...
+
+    def load(self, path: Path) -> None: ...
+
+
+class IndexReader(Protocol):
+    """What the retriever sees of a collection: both indexes at one moment."""
+
+    vector: VectorIndex
+    lexical: LexicalIndex
+
+
+class Reranker(Protocol):
+    """Scores chunks and their sentences against the question in one pass."""
+
+    name: str
+
+    def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
+        """All candidates, best first; ties keep the order of `candidates`."""
+        ...
+
+
+class Generator(Protocol):
+    """Turns a context into text."""
+
+    model: str
+    context_window: int  # tokens, prompt and answer together
+    max_output_tokens: int
+
+    def generate(self, context: Context) -> Iterator[str]:
+        """Yield the answer's text in parts. Raises GenerationError; after the first part nothing is retried."""
+        ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+
+class ContextBuilder(Protocol):
+    def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context: ...
+
+
+class Retriever(Protocol):
+    def search(self, query: Query, k: int) -> list[Candidate]: ...
+
+
+class DocumentStore(Protocol):
+    """The only truth: documents, chunks and vectors, in SQL. Bound to one tenant; foreign ids do not exist for it.
+
+    Every write bumps the generation of its collection inside the same transaction and returns the new generation.
+    """
+
+    def ensure_collection(self, name: str) -> None: ...
+
+    def create_collection(self, name: str) -> CollectionInfo:
+        """Raises UsageError with code "collection_exists"."""
+        ...
+
+    def list_collections(self) -> list[CollectionInfo]: ...
+
+    def delete_collection(self, name: str) -> None:
+        """Raises NotFound."""
+        ...
+
+    def check_encoder(self, collection: str, model_id: str, dim: int, codec_id: str) -> None:
+        """Record the encoder on first use; raise IndexModelMismatch when the collection holds vectors of another."""
+        ...
+
+    def content_state(self, collection: str, source: str) -> tuple[str, str] | None:
+        """(content_hash, recipe) of the live version of a source; None where there is none."""
+        ...
+
+    def replace(
+        self,
+        collection: str,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: FloatArray,
+        token_blobs: Sequence[bytes | None],
+    ) -> tuple[int, tuple[int, ...]]:
+        """Store a complete version and retire the old one in one transaction; (generation, retired keys)."""
+        ...
+
+    def record_failure(self, collection: str, document_id: str, source: str, error: ErrorInfo) -> None:
+        """Note that the newest version of a source failed; a live older version stays as it is."""
+        ...
+
+    def delete(self, document_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Delete documents; retired chunk keys by collection. Raises NotFound before anything is deleted."""
+        ...
+
+    def list_documents(
+        self, collection: str | None = None, limit: int = 100, after: str | None = None
+    ) -> list[DocumentInfo]:
+        """Documents by ascending id, starting behind `after`."""
+        ...
+
+    def get_document(self, document_id: str) -> Document:
+        """Raises NotFound."""
+        ...
+
+    def get_info(self, document_id: str) -> DocumentInfo:
+        """Raises NotFound."""
+        ...
+
+    def get_chunks(self, collection: str, keys: Sequence[int], with_tokens: bool = True) -> dict[int, StoredChunk]:
+        """Live chunks of the collection by key, in one SELECT; keys that are gone or foreign are left out."""
+        ...
+
+    def keys_matching(self, filters: Filters) -> frozenset[int]:
+        """Keys of the chunks whose documents pass the filters."""
+        ...
+
+    def generation(self, collection: str) -> int:
+        """0 for a collection that does not exist yet."""
+        ...
+
+    def iter_vectors(
+        self, collection: str, batch: int = 4096, since: int = 0
+    ) -> Iterable[tuple[list[int], FloatArray]]:
+        """(keys, vectors of shape (N, D)) of live chunks added after generation `since`."""
+        ...
+
+    def iter_texts(self, collection: str, batch: int = 4096, since: int = 0) -> Iterable[tuple[list[int], list[str]]]:
+        """(keys, texts to index) of live chunks added after generation `since`."""
+        ...
+
+    def retired_since(self, collection: str, generation: int) -> list[int]:
+        """Keys retired after `generation`."""
+        ...
+
+
+class JobQueue(Protocol):
+    """Durable jobs: a job that `enqueue` returned survives a kill of the process."""
+
+    def enqueue(self, kind: str, payload: Mapping[str, Any], blob: bytes | None = None) -> Job: ...
+
+    def claim(self) -> Job | None:
+        """The oldest queued job, now running, with its blob."""
+        ...
+
+    def complete(self, job_id: str) -> None: ...
+
+    def fail(self, job_id: str, error: ErrorInfo) -> None: ...
+
+    def get(self, job_id: str) -> Job:
+        """Raises NotFound."""
+        ...
+
+    def requeue_running(self) -> int:
+        """Put jobs back that a killed worker left running; a job that has used up its attempts fails. Returns how
+        many came back.
+        """
+        ...

@@ -1,0 +1,164 @@
+"""Settings: read once at an entry point, from arguments, the environment and `fovea.toml`, in that order of rank.
+
+Every field can be set as `FOVEA_<SECTION>__<FIELD>`, for example `FOVEA_GENERATION__BASE_URL`, or in the table
+`[generation]` of `fovea.toml` in the working directory (another file: `FOVEA_CONFIG`). Unknown keys are refused.
+This module is the only reader of the environment; no component sees a Settings object.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from domain.errors import ConfigurationError
+
+_MIB = 1024 * 1024
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StorageSettings(Section):
+    """Where documents, chunks, vectors and jobs live."""
+
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; default is SQLite in the data directory."
+    )
+
+
+class EncoderSettings(Section):
+    """The model that turns text into vectors."""
+
+    model: str = Field(
+        default="multilingual-e5-small",
+        description='"multilingual-e5-small", "all-MiniLM-L6-v2", "hashing" (tests) or a sentence-transformers model.',
+    )
+    backend: Literal["auto", "openvino", "torch"] = Field(
+        default="auto", description="auto takes OpenVINO where it runs."
+    )
+    threads: int | None = Field(default=None, ge=1, description="Threads of the encoder; default: all cores.")
+    models_dir: Path | None = Field(default=None, description="Of converted models; default: models/ in data_dir.")
+
+
+class IngestionSettings(Section):
+    """How inputs are read and cut."""
+
+    chunk_tokens: int = Field(
+        default=200, ge=32, le=480, description="Aimed-at size of a chunk, in the encoder's tokens."
+    )
+    max_file_bytes: int = Field(default=200 * _MIB, ge=1, description="Larger files are refused.")
+    parser_memory_bytes: int = Field(
+        default=1536 * _MIB, ge=128 * _MIB, description="Address space of a parser process."
+    )
+    parser_seconds: float = Field(default=60.0, gt=0, description="Wall clock of one parse.")
+    workers: int = Field(default=2, ge=1, le=32, description="Files parsed side by side.")
+    allow_private_urls: bool = Field(default=False, description="Allow URLs on private addresses (an intranet).")
+    loaders: tuple[str, ...] = Field(default=(), description="Further loaders, each as module:attribute.")
+
+
+class RetrievalSettings(Section):
+    """How candidates are found."""
+
+    dense_k: int = Field(default=50, ge=1, le=1000, description="Chunks asked of the vector index.")
+    lexical_k: int = Field(default=50, ge=1, le=1000, description="Chunks asked of the BM25 index.")
+    candidates: int = Field(default=50, ge=1, le=1000, description="Chunks that the reranker sees.")
+    vector_index: str = Field(default="faiss", description='"faiss", "exact", an entry point, or module:attribute.')
+    lexical_index: str = Field(
+        default="tantivy", description='"tantivy", "memory", an entry point, or module:attribute.'
+    )
+    reranker: str = Field(default="attention", description='"attention", "none", an entry point, or module:attribute.')
+
+
+class ContextSettings(Section):
+    """What may be sent."""
+
+    max_tokens: int = Field(default=320, ge=1, description="Default ceiling of context tokens a question.")
+    prompt_limit: int = Field(
+        default=8192, ge=256, description="Ceiling of the whole prompt with the answer's reserve."
+    )
+    reserve: int = Field(default=512, ge=16, description="Tokens kept free for the answer.")
+    tokenizer: Path | None = Field(
+        default=None, description="tokenizer.json of the target model; default: the encoder's."
+    )
+
+
+class GenerationSettings(Section):
+    """Who writes the answer."""
+
+    generator: str = Field(
+        default="extractive",
+        description='"extractive", "openai" (any compatible API), an entry point, or module:attribute.',
+    )
+    base_url: str = Field(default="http://127.0.0.1:8091/v1", description="Of the OpenAI-compatible API.")
+    model: str = Field(default="default", description="Name that the API knows the model by.")
+    api_key: SecretStr | None = Field(default=None, description="Sent as a bearer token.")
+    first_token_seconds: float = Field(default=30.0, gt=0, description="Deadline of the first token.")
+    total_seconds: float = Field(default=120.0, gt=0, description="Deadline of the whole answer.")
+    fallback: bool = Field(default=True, description="Answer extractively, marked degraded, when the model fails.")
+
+
+class ServerSettings(Section):
+    """The HTTP side."""
+
+    host: str = Field(default="127.0.0.1", description="Other than loopback needs an api_key.")
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_key: SecretStr | None = Field(default=None, description="Callers send it as a bearer token.")
+    max_body_bytes: int = Field(default=64 * _MIB, ge=1024, description="Larger requests get 413.")
+
+
+class Settings(BaseSettings):
+    """All settings. `Settings()` reads the environment and `fovea.toml`; keyword arguments outrank both."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOVEA_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="fovea.toml"
+    )
+
+    data_dir: Path = Field(
+        default=Path(".fovea"), description="Everything the product writes lives here, or in the database."
+    )
+    storage: StorageSettings = StorageSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    ingestion: IngestionSettings = IngestionSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    context: ContextSettings = ContextSettings()
+    generation: GenerationSettings = GenerationSettings()
+    server: ServerSettings = ServerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("FOVEA_CONFIG", "fovea.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def database_url(self) -> str:
+        return self.storage.database_url or f"sqlite:///{self.data_dir / 'fovea.db'}"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.encoder.models_dir or self.data_dir / "models"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from all sources. Raises ConfigurationError that names each wrong key and its place."""
+    config = os.environ.get("FOVEA_CONFIG")
+    if config and not Path(config).is_file():
+        raise ConfigurationError(f"FOVEA_CONFIG names {config!r}, which is not a file.")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError("The settings are wrong. " + "; ".join(lines)) from error
+    except ValueError as error:  # a fovea.toml that is not TOML
+        raise ConfigurationError(f"The settings cannot be read: {error}") from error
