@@ -1,0 +1,1 @@
+"""Encoders: texts to sentence vectors and, in the same forward pass, token vectors."""

@@ -1,0 +1,73 @@
+"""Counting tokens as an encoder does: no special tokens, no truncation, no padding."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from domain.errors import ConfigurationError
+from retrieval.embedders.tokenizer import EncoderTokenCounter, WordTokenCounter, load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A word tokenizer which, like the published MiniLM, truncates to 4 tokens, pads to 4 and adds marks."""
+    tokenizer = Tokenizer(models.WordLevel({"[CLS]": 0, "[SEP]": 1, "[PAD]": 2, "[UNK]": 3, "a": 4}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=4, pad_id=2, pad_token="[PAD]")
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def test_counts_are_neither_cut_nor_padded_nor_marked(tokenizer_json: Path) -> None:
+    counter = EncoderTokenCounter(tokenizer_json, "words")
+    assert counter.name == "words"
+    assert [counter.count(text) for text in ("", "a", "a b", "a " * 900)] == [0, 1, 2, 900]
+
+
+@given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=10))
+def test_counting_in_batches_gives_the_same_numbers(tokenizer_json: Path, texts: list[str]) -> None:
+    counter = EncoderTokenCounter(tokenizer_json)
+    assert counter.count_batch(texts) == [counter.count(text) for text in texts] == [len(t.split()) for t in texts]
+
+
+def test_threads_may_share_a_counter(tokenizer_json: Path) -> None:
+    counter = EncoderTokenCounter(tokenizer_json)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda n: counter.count("a " * n), range(200))) == list(range(200))
+
+
+def test_loading_switches_truncation_and_padding_off(tokenizer_json: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_json)
+    assert tokenizer.truncation is None and tokenizer.padding is None
+
+
+def test_a_missing_or_broken_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_counter_over_a_loaded_tokenizer_counts_the_same(tokenizer_json: Path) -> None:
+    counter = EncoderTokenCounter.of(load_tokenizer(tokenizer_json), "words")
+    assert (counter.name, counter.count("a b a"), counter.count_batch(["a", ""])) == ("words", 3, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("", 0), (" \n", 0), ("two words", 2), ("responsibility", 3), ("押金!", 3), ("pay 押金 in 2018", 5)],
+)
+def test_words_are_counted_without_a_tokenizer(text: str, count: int) -> None:
+    """A word counts once for every six letters begun: "responsibility" has 14."""
+    assert WordTokenCounter().count(text) == count
+    assert WordTokenCounter().count_batch([text, text]) == [count, count]
