@@ -117,6 +117,7 @@ class Context:
     """A prompt, ready to send, with the account of how it came about.
 
     `context_tokens` counts everything between the system part and the question: evidence, headings, marks, separators.
+    `abstention` is the ready answer where nothing supports one: it is non-empty exactly when `evidence` is empty.
     """
 
     question: str
@@ -125,6 +126,7 @@ class Context:
     bill: ContextBill
     dropped: tuple[Dropped, ...]
     context_tokens: int
+    abstention: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,4 +223,5 @@ def chunk_key(chunk_id: str) -> int:
 
 def _digest(*parts: str) -> str:
     # The separator cannot occur in a part that went through the text gate, so ("ab", "c") and ("a", "bc") differ.
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+    # A file name that is no UTF-8 arrives with lone surrogates.
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

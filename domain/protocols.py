@@ -41,7 +41,8 @@ class DocumentLoader(Protocol):
 class Chunker(Protocol):
     """Cuts a document into chunks on sentence ends. `recipe` changes whenever the cut would."""
 
-    recipe: str
+    @property
+    def recipe(self) -> str: ...
 
     def split(self, document: Document) -> tuple[Chunk, ...]: ...
 
@@ -49,7 +50,8 @@ class Chunker(Protocol):
 class TokenCounter(Protocol):
     """Counts tokens the way one model does. `name` goes on the bill."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def count(self, text: str) -> int: ...
 
@@ -58,8 +60,13 @@ class TokenCounter(Protocol):
 class Embedder(Protocol):
     """Sentence vectors. All rows are float32 of unit length; equal texts give equal vectors."""
 
-    model_id: str  # model, backend and precision: vectors of two model_ids are never mixed
-    dim: int
+    @property
+    def model_id(self) -> str:
+        """Model, backend and precision: vectors of two model_ids are never mixed."""
+        ...
+
+    @property
+    def dim(self) -> int: ...
 
     def embed_documents(self, texts: Sequence[str]) -> FloatArray:
         """Shape (N, D) for N texts; (0, D) for none."""
@@ -86,7 +93,8 @@ class TokenEncoder(Embedder, Protocol):
 class TokenCodec(Protocol):
     """Token vectors to compact bytes and back. `codec_id` names the format; bytes of another format are refused."""
 
-    codec_id: str
+    @property
+    def codec_id(self) -> str: ...
 
     def encode(self, tokens: TokenVectors) -> bytes: ...
 
@@ -98,7 +106,8 @@ class VectorIndex(Protocol):
     never between.
     """
 
-    dim: int
+    @property
+    def dim(self) -> int: ...
 
     def __len__(self) -> int: ...
 
@@ -146,14 +155,18 @@ class LexicalIndex(Protocol):
 class IndexReader(Protocol):
     """What the retriever sees of a collection: both indexes at one moment."""
 
-    vector: VectorIndex
-    lexical: LexicalIndex
+    @property
+    def vector(self) -> VectorIndex: ...
+
+    @property
+    def lexical(self) -> LexicalIndex: ...
 
 
 class Reranker(Protocol):
     """Scores chunks and their sentences against the question in one pass."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
         """All candidates, best first; ties keep the order of `candidates`."""
@@ -163,9 +176,16 @@ class Reranker(Protocol):
 class Generator(Protocol):
     """Turns a context into text."""
 
-    model: str
-    context_window: int  # tokens, prompt and answer together
-    max_output_tokens: int
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def context_window(self) -> int:
+        """Tokens, prompt and answer together."""
+        ...
+
+    @property
+    def max_output_tokens(self) -> int: ...
 
     def generate(self, context: Context) -> Iterator[str]:
         """Yield the answer's text in parts. Raises GenerationError; after the first part nothing is retried."""
@@ -283,6 +303,10 @@ class JobQueue(Protocol):
 
     def get(self, job_id: str) -> Job:
         """Raises NotFound."""
+        ...
+
+    def of_document(self, document_id: str) -> list[Job]:
+        """The jobs whose payload's "document_id" is this one, newest first, without blobs; empty for an unknown id."""
         ...
 
     def requeue_running(self) -> int:

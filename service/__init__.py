@@ -1,0 +1,1 @@
+"""What turns the stages into a product: engine, storage, worker, settings and the doors (HTTP, MCP, command line)."""

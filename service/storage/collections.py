@@ -1,0 +1,141 @@
+"""Collections of one tenant: names, generations, and which encoder their vectors come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from domain.errors import IndexModelMismatch, NotFound, UsageError
+from domain.jobs import CollectionInfo
+from domain.search import DEFAULT_TENANT
+from service.storage.database import Database
+from service.storage.rows import now
+from service.storage.tables import chunks, collections, documents
+
+
+class TenantScope:
+    """A database seen by one tenant. Every query starts from here, so that none can forget whose rows it may see."""
+
+    def __init__(self, database: Database, tenant: str = DEFAULT_TENANT) -> None:
+        self._database = database
+        self._tenant = tenant
+
+    def _named(self, name: str) -> Select[Any]:
+        return select(collections).where(collections.c.tenant_id == self._tenant, collections.c.name == name)
+
+    def _find(self, connection: Connection, name: str) -> Row[Any] | None:
+        return connection.execute(self._named(name)).one_or_none()
+
+    def _locked(self, connection: Connection, name: str) -> Row[Any]:
+        """The row of a collection, held until the transaction ends: writers of one collection take turns."""
+        row = connection.execute(self._named(name).with_for_update()).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no collection '{name}'. 'fovea list' shows those that exist.")
+        return row
+
+    def _next_generation(self, connection: Connection, collection_id: int) -> int:
+        statement = (
+            update(collections)
+            .where(collections.c.id == collection_id, collections.c.tenant_id == self._tenant)
+            .values(generation=collections.c.generation + 1)
+            .returning(collections.c.generation)
+        )
+        return int(connection.execute(statement).scalar_one())
+
+
+class SqlCollections(TenantScope):
+    """The verbs of DocumentStore that concern whole collections."""
+
+    def ensure_collection(self, name: str) -> None:
+        """Create the collection unless it is there."""
+        with self._database.read() as connection:
+            if self._find(connection, name) is not None:
+                return
+        dialect_insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        with self._database.write() as connection:
+            connection.execute(dialect_insert(collections).values(self._new(name)).on_conflict_do_nothing())
+
+    def create_collection(self, name: str) -> CollectionInfo:
+        """Raises UsageError with code "collection_exists"."""
+        dialect_insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        statement = dialect_insert(collections).values(self._new(name)).on_conflict_do_nothing()
+        with self._database.write() as connection:
+            created = connection.execute(statement.returning(collections.c.id)).scalar()
+        if created is None:
+            raise UsageError(f"Collection '{name}' exists already; choose another name.", code="collection_exists")
+        return CollectionInfo(name=name, documents=0, chunks=0, model_id=None, dim=None)
+
+    def list_collections(self) -> list[CollectionInfo]:
+        """All collections by name; `documents` counts those that can be found."""
+        live = func.count(documents.c.number).filter(documents.c.chunk_count > 0)
+        statement = (
+            select(
+                collections.c.name,
+                live.label("documents"),
+                func.coalesce(func.sum(documents.c.chunk_count), 0).label("chunks"),
+                collections.c.model_id,
+                collections.c.dim,
+            )
+            .select_from(collections.outerjoin(documents, documents.c.collection_id == collections.c.id))
+            .where(collections.c.tenant_id == self._tenant)
+            .group_by(collections.c.id)
+            .order_by(collections.c.name)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        return [CollectionInfo(row.name, row.documents, int(row.chunks), row.model_id, row.dim) for row in rows]
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection with everything in it. Raises NotFound."""
+        with self._database.write() as connection:
+            row = self._locked(connection, name)
+            scope = (collections.c.id == row.id, collections.c.tenant_id == self._tenant)
+            connection.execute(delete(collections).where(*scope))
+
+    def generation(self, collection: str) -> int:
+        """How many writes the collection has seen; 0 for one that does not exist yet."""
+        with self._database.read() as connection:
+            row = self._find(connection, collection)
+        return 0 if row is None else int(row.generation)
+
+    def check_encoder(self, collection: str, model_id: str, dim: int, codec_id: str) -> None:
+        """Record the encoder on first use; raise IndexModelMismatch when the collection holds vectors of another.
+
+        A collection without chunks takes any encoder. Raises NotFound.
+        """
+        wanted = (model_id, dim, codec_id)
+        with self._database.read() as connection:
+            row = self._find(connection, collection)
+            if row is not None and (row.model_id, row.dim, row.codec_id) == wanted:
+                return
+        with self._database.write() as connection:
+            row = self._locked(connection, collection)
+            if self._holds_chunks(connection, row.id):
+                _refuse_other_encoder(row, model_id, dim, codec_id)
+            values = {"model_id": model_id, "dim": dim, "codec_id": codec_id}
+            connection.execute(update(collections).where(collections.c.id == row.id).values(values))
+
+    def _holds_chunks(self, connection: Connection, collection_id: int) -> bool:
+        return bool(connection.execute(select(exists().where(chunks.c.collection_id == collection_id))).scalar())
+
+    def _new(self, name: str) -> dict[str, Any]:
+        return {"tenant_id": self._tenant, "name": name, "generation": 0, "created_at": now()}
+
+
+def _refuse_other_encoder(row: Row[Any], model_id: str, dim: int, codec_id: str) -> None:
+    advice = (
+        "vectors of two encoders are never mixed: restore the previous encoder, or put the documents into a new "
+        "collection with this one"
+    )
+    if row.model_id not in (None, model_id) or row.dim not in (None, dim):
+        raise IndexModelMismatch(
+            f"Encoder '{model_id}' ({dim} dimensions) is configured but collection '{row.name}' holds vectors of "
+            f"'{row.model_id}' ({row.dim} dimensions); {advice}."
+        )
+    if row.codec_id not in (None, codec_id):
+        raise IndexModelMismatch(
+            f"Token vectors are packed as '{codec_id}' but collection '{row.name}' holds '{row.codec_id}'; {advice}."
+        )

@@ -1,0 +1,181 @@
+"""One door to SQL: an engine whose connections are checked, whose writes are short and whose failures are sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from domain.errors import ConfigurationError, StorageError
+from service.storage.schema import migrate
+
+_LOCK_WAIT_SECONDS = 15  # a writer that waits longer than this meets a fault, not a queue
+_CONNECT_SECONDS = 5
+_POOL_WAIT_SECONDS = 10
+
+# What makes an acknowledged write durable, and what each setting must read back as.
+_SQLITE_SETTINGS: tuple[tuple[str, str, object], ...] = (
+    ("busy_timeout", str(_LOCK_WAIT_SECONDS * 1000), _LOCK_WAIT_SECONDS * 1000),
+    ("journal_mode", "WAL", "wal"),
+    ("synchronous", "FULL", 2),
+    ("foreign_keys", "ON", 1),
+)
+_SQLITE_PAGE_BYTES = 16384  # a chunk with its token vectors takes 26 KB and more: fewer, larger pages
+
+
+class Database:
+    """A SQL database at the newest schema. `read()` and `write()` open transactions, from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name = engine.url.render_as_string(hide_password=True)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state and changes nothing. Raises StorageError."""
+        with storage_errors(self.name), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; durable once the block ends without an error."""
+        with storage_errors(self.name), self._engine.connect() as connection:
+            connection = connection.execution_options(fovea_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open `sqlite:///PATH` or `postgresql://...`, creating and migrating the schema as needed.
+
+    Raises ConfigurationError for a URL that cannot work and StorageError when the database refuses.
+    """
+    parsed = _parse(url)
+    name = parsed.render_as_string(hide_password=True)
+    engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed)
+    database = Database(engine)
+    try:
+        with storage_errors(name):
+            migrate(engine)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def storage_errors(name: str) -> Iterator[None]:
+    """Turn what the driver raises into a StorageError that says what to do; no SQL and no values get into it."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _storage_error(name, error) from error
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"The database {name} failed: {error}. Check that it is there and writable.") from error
+
+
+def _storage_error(name: str, error: SQLAlchemyError) -> StorageError:
+    if isinstance(error, PoolTimeout):
+        return StorageError(
+            f"All connections to {name} were busy for {_POOL_WAIT_SECONDS} s; try again when it is quieter."
+        )
+    reason = _reason(error)
+    low = reason.lower()
+    if "disk is full" in low or "no space left" in low or "disk full" in low:
+        return StorageError(f"The disk of {name} is full; free some space and try again.", code="storage_full")
+    if "malformed" in low or "not a database" in low:
+        advice = "restore a backup or move the file aside and ingest again"
+        return StorageError(f"The database {name} is damaged ({reason}); {advice}.", code="storage_corrupt")
+    if "locked" in low or "lock timeout" in low:
+        return StorageError(
+            f"The database {name} stayed locked for {_LOCK_WAIT_SECONDS} s; is another program writing to it?"
+        )
+    if isinstance(error, IntegrityError):
+        return StorageError(f"The database {name} refused contradictory rows ({reason}).", code="storage_conflict")
+    return StorageError(f"The database {name} failed: {reason}. Check that it is running, reachable and writable.")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    # The first line of the driver's own message: SQLAlchemy's adds the statement and its parameters.
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(original).strip().split("\n", 1)[0] or type(original).__name__
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "The database URL cannot be read; it looks like sqlite:///PATH or postgresql://..."
+        ) from None
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"'{parsed.drivername}' databases are not supported; use sqlite:///PATH or postgresql://..."
+        )
+    if not parsed.database or parsed.database == ":memory:" or parsed.query.get("mode") == "memory":
+        raise ConfigurationError(
+            "An in-memory SQLite database would forget every document; give a path: sqlite:///PATH"
+        )
+    return parsed.set(drivername="sqlite")
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    path = Path(str(url.database))
+    with storage_errors(str(url)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_timeout=_POOL_WAIT_SECONDS)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the module's own BEGIN comes too late to be IMMEDIATE
+    connection.execute(f"PRAGMA page_size={_SQLITE_PAGE_BYTES}")  # has an effect on an empty file only
+    for setting, value, expected in _SQLITE_SETTINGS:
+        connection.execute(f"PRAGMA {setting}={value}")
+        found = connection.execute(f"PRAGMA {setting}").fetchone()[0]
+        if found != expected:
+            connection.close()
+            raise StorageError(
+                f"SQLite did not accept {setting}={value} (it says {found!r}), without which an acknowledged document "
+                "could be lost. Keep the data directory on a local disk."
+            )
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails at once when another one wrote in between.
+    writes = connection.get_execution_options().get("fovea_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    if "options" not in url.query:
+        arguments["options"] = f"-c lock_timeout={_LOCK_WAIT_SECONDS}s"
+    try:
+        # pre_ping: a server that restarted costs one reconnect instead of a failed request.
+        return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_timeout=_POOL_WAIT_SECONDS)
+    except ImportError as error:
+        raise ConfigurationError("PostgreSQL needs its driver: pip install 'fovea-rag[postgres]'") from error

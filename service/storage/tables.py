@@ -1,0 +1,206 @@
+"""The tables, as SQLAlchemy Core sees them; `migrations/` is what creates them.
+
+    collections ─┬─ documents ─┬─ chunks
+                 │             └─ document_metadata
+                 └─ tombstones
+    jobs ─── job_blobs
+    index_snapshots
+
+A tenant owns collections, documents, jobs and snapshots by a `tenant_id` of their own; the rest hangs on one of these.
+A key is either live (a row of `chunks`) or retired (a row of `tombstones`), never both; `generation` says since when.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION = "0001"  # the newest file of migrations/versions; a database at it needs no Alembic at start
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class StoredText(TypeDecorator[str]):
+    """Text that every database accepts.
+
+    PostgreSQL refuses NUL and no database can encode a lone surrogate. Each becomes U+FFFD, one character for one, so
+    that offsets into a text stay true. It applies to comparisons too: what was written is found again.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return value if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """`text` with each NUL and each lone surrogate replaced by U+FFFD; the length does not change."""
+    return _UNSTORABLE.sub("\ufffd", text) if _UNSTORABLE.search(text) else text
+
+
+# Ids sort by code point on every database: a PostgreSQL locale would order them its own way and shift keyset pages.
+Identifier = StoredText().with_variant(StoredText(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _belongs_to(column: str) -> ForeignKey:
+    return ForeignKey(column, ondelete="CASCADE")
+
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant_id", Identifier, nullable=False),
+    Column("name", Identifier, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("model_id", StoredText),
+    Column("dim", Integer),
+    Column("codec_id", StoredText),
+    Column("created_at", StoredText, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    sqlite_autoincrement=True,  # an id is never used twice, so an old snapshot cannot pass for a new collection's
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("tenant_id", Identifier, nullable=False),
+    Column("id", Identifier, nullable=False),
+    Column("collection_id", Integer, _belongs_to("collections.id"), nullable=False),
+    Column("source", StoredText, nullable=False),
+    Column(
+        "source_hash", StoredText, nullable=False
+    ),  # a B-tree of PostgreSQL takes no key over 2,700 bytes: URLs are longer
+    Column("title", StoredText, nullable=False),
+    Column("media_type", StoredText, nullable=False),
+    Column("content_hash", StoredText, nullable=False),
+    Column("recipe", StoredText, nullable=False),
+    Column("status", StoredText, nullable=False),
+    Column("error_code", StoredText),
+    Column("error_message", StoredText),
+    Column("chunk_count", Integer, nullable=False),
+    Column("characters", Integer, nullable=False),
+    Column("metadata", StoredText, nullable=False),
+    Column("warnings", StoredText, nullable=False),
+    Column("pages", StoredText, nullable=False),
+    Column("created_at", StoredText, nullable=False),
+    Column("updated_at", StoredText, nullable=False),
+    Column("text", StoredText, nullable=False),
+    UniqueConstraint("tenant_id", "id"),
+    UniqueConstraint("collection_id", "source_hash"),
+    sqlite_autoincrement=True,
+)
+
+document_metadata = Table(
+    "document_metadata",
+    metadata,
+    Column("document_number", Integer, _belongs_to("documents.number"), primary_key=True),
+    Column("entry", StoredText, primary_key=True),  # sha256 of a name and its value: equality without JSON dialects
+    Index(None, "entry"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("collection_id", Integer, _belongs_to("collections.id"), primary_key=True),
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Identifier, nullable=False),
+    Column("document_number", Integer, _belongs_to("documents.number"), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("token_count", Integer, nullable=False),
+    Column("header_start", Integer),
+    Column("header_end", Integer),
+    Column("sentences", LargeBinary, nullable=False),  # int32 pairs (start, end), little-endian
+    Column("heading_path", StoredText, nullable=False),
+    Column("header_text", StoredText, nullable=False),
+    Column("pages", StoredText, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32, little-endian
+    Column("text", StoredText, nullable=False),
+    Column("tokens", LargeBinary),  # last: SQLite reads a row only as far as the columns asked for
+    UniqueConstraint("collection_id", "id"),
+    Index(None, "collection_id", "generation"),
+    Index(None, "document_number", "key"),  # a filter by document reads keys without touching the rows
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("collection_id", Integer, _belongs_to("collections.id"), primary_key=True),
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+    Index(None, "collection_id", "generation"),
+)
+
+index_snapshots = Table(
+    "index_snapshots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant_id", Identifier, nullable=False),
+    Column(
+        "collection_id", Integer, nullable=False
+    ),  # no foreign key: it outlives its collection until the file is gone
+    Column("kind", StoredText, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", StoredText, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("created_at", StoredText, nullable=False),
+    UniqueConstraint("collection_id", "kind", "generation", "sha256"),
+    sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True),  # the order of arrival
+    Column("tenant_id", Identifier, nullable=False),
+    Column("id", Identifier, nullable=False),
+    Column("kind", StoredText, nullable=False),
+    Column("status", StoredText, nullable=False),
+    Column("payload", StoredText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error_code", StoredText),
+    Column("error_message", StoredText),
+    Column("created_at", StoredText, nullable=False),
+    Column("updated_at", StoredText, nullable=False),
+    UniqueConstraint("tenant_id", "id"),
+    Index(None, "tenant_id", "status", "number"),
+    sqlite_autoincrement=True,
+)
+
+job_blobs = Table(
+    "job_blobs",
+    metadata,
+    Column("job_number", Integer, _belongs_to("jobs.number"), primary_key=True, autoincrement=False),
+    Column("blob", LargeBinary, nullable=False),
+)
