@@ -14,25 +14,23 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from domain.answers import Answer, AskOptions, Constraint, Context, Message, SearchResult, Usage
+from context.citations import resolve_citations
+from context.history import standalone_question
+from context.templates import is_abstention
+from domain.answers import Answer, AskOptions, Constraint, Message, SearchResult, Usage
 from domain.documents import Document
 from domain.errors import FoveaError, GenerationError, NotFound, UsageError
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import (
-    ContextBuilder,
-    DocumentStore,
-    Embedder,
-    Generator,
-    Reranker,
-    TokenCounter,
     TokenEncoder,
 )
-from domain.search import DEFAULT_COLLECTION, Candidate, Filters, Query, QueryTerm
+from domain.search import DEFAULT_COLLECTION, Filters, Query
+from service.parts import Parts
 from service.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -41,76 +39,13 @@ MAX_QUESTION_CHARACTERS = 20_000  # about 5,000 tokens: more is a document, not 
 _BATCH_WORKERS = 4  # questions in flight when answers come from a remote model
 
 
-class QuestionRetriever(Protocol):
-    """What the engine needs of a retriever: candidates, and the question's terms with their IDF."""
-
-    def search(self, query: Query, k: int) -> list[Candidate]: ...
-
-    def question_terms(self, collection: str, text: str) -> tuple[QueryTerm, ...]: ...
-
-
-class Ingestion(Protocol):
-    """What the engine needs of the ingestion side: whole runs, and single texts that arrive over a wire."""
-
-    def ingest(
-        self,
-        inputs: Sequence[str | Path],
-        collection: str,
-        progress: Callable[[IngestProgress], None] | None,
-    ) -> IngestReport: ...
-
-    def ingest_bytes(
-        self, data: bytes, name: str, collection: str, source: str | None, media_type: str | None
-    ) -> DocumentOutcome: ...
-
-    def ingest_text(self, text: str, title: str, collection: str, source: str | None) -> DocumentOutcome: ...
-
-
-class Indexes(Protocol):
-    """What the engine needs of the index manager."""
-
-    def retire(self, collection: str, generation: int, keys: Sequence[int]) -> None: ...
-
-    def drop(self, collection: str) -> None: ...
-
-    def rebuild(self, collection: str) -> None: ...
-
-    def status(self) -> list[dict[str, Any]]: ...
-
-    def close(self) -> None: ...
-
-
-class Dialogue(Protocol):
-    """The rules of conversation and citation that the context stage owns."""
-
-    def standalone_question(self, question: str, history: Sequence[Message]) -> str: ...
-
-    def abstention(self, context: Context) -> str: ...
-
-    def cite(self, text: str, context: Context) -> tuple[str, tuple[Any, ...], bool]:
-        """(text without marks that do not exist, citations, whether the text declines to answer)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything an engine is made of. `bootstrap.build_engine` is the one place that fills it."""
-
-    store: DocumentStore
-    indexes: Indexes
-    ingestion: Ingestion
-    encoder: Embedder
-    codec_id: str
-    retriever: QuestionRetriever
-    reranker: Reranker
-    context_builder: ContextBuilder
-    dialogue: Dialogue
-    generator: Generator
-    fallback: Generator | None
-    counter: TokenCounter
-    clean_text: Callable[[str], str]
-    candidates: int
-    close: Callable[[], None]
+def encode_question(parts: Parts, text: str, filters: Filters) -> Query:
+    """The question, encoded once, with its terms weighted by the collection that is searched."""
+    terms = parts.retriever.question_terms(filters.collection, text)
+    if isinstance(parts.encoder, TokenEncoder):
+        encoding = parts.encoder.encode_query(text)
+        return Query(text, encoding.vector, encoding.tokens, terms, filters)
+    return Query(text, parts.encoder.embed_query(text), None, terms, filters)
 
 
 class Engine:
@@ -142,7 +77,6 @@ class Engine:
         if not paths:
             raise UsageError("Nothing to ingest: name at least one file, folder or URL.")
         with self._write_lock:
-            self._claim_collection(collection)
             return self._parts.ingestion.ingest(paths, collection, progress)
 
     def ingest_bytes(
@@ -156,7 +90,6 @@ class Engine:
     ) -> DocumentOutcome:
         """Index one file that is already in memory, for example an upload; `source` defaults to `name`."""
         with self._write_lock:
-            self._claim_collection(collection)
             return self._parts.ingestion.ingest_bytes(data, name, collection, source, media_type)
 
     def ingest_text(
@@ -164,7 +97,6 @@ class Engine:
     ) -> DocumentOutcome:
         """Index a plain text; `source` defaults to an id made from the text."""
         with self._write_lock:
-            self._claim_collection(collection)
             return self._parts.ingestion.ingest_text(text, title, collection, source)
 
     def list_documents(
@@ -275,10 +207,9 @@ class Engine:
         filters = Filters(collection, frozenset(document_ids), dict(metadata or {}))
         clock = Stopwatch()
         found = self._search(question, options, filters, clock)
-        if not found.evidence:
-            text = self._parts.dialogue.abstention(found.context)
-            yield text
-            yield self._answer(text, found, "none", Usage(0, 0), clock, abstained=True)
+        if found.context.abstention:  # no model is asked what the documents do not say
+            yield found.context.abstention
+            yield self._answer(found.context.abstention, found, self.model, Usage(0, 0), clock)
             return
         yield from self._generate(found, clock)
 
@@ -337,18 +268,15 @@ class Engine:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _claim_collection(self, collection: str) -> None:
-        parts = self._parts
-        parts.store.ensure_collection(collection)
-        parts.store.check_encoder(collection, parts.encoder.model_id, parts.encoder.dim, parts.codec_id)
-
     def _search(self, question: str, options: AskOptions, filters: Filters, clock: Stopwatch) -> SearchResult:
         parts = self._parts
         text = self._checked_question(question, options)
+        self._check_collection(filters.collection)
         with clock.stage("encode"):
-            query = self._encode(text, options.history, filters)
+            standalone = standalone_question(text, options.history) if options.history else text
+            query = encode_question(parts, standalone, filters)
         with clock.stage("retrieve"):
-            query, candidates = self._retrieve(query)
+            candidates = parts.retriever.search(query, parts.candidates)
         with clock.stage("rerank"):
             scored = parts.reranker.rerank(query, candidates)
         with clock.stage("build"):
@@ -370,71 +298,50 @@ class Engine:
             raise UsageError(f"max_tokens is {options.max_tokens}; it must be at least 1.")
         return text
 
-    def _encode(self, text: str, history: Sequence[Message], filters: Filters) -> Query:
+    def _check_collection(self, collection: str) -> None:
         parts = self._parts
-        standalone = parts.dialogue.standalone_question(text, history) if history else text
-        if isinstance(parts.encoder, TokenEncoder):
-            encoding = parts.encoder.encode_query(standalone)
-            vector, tokens = encoding.vector, encoding.tokens
-        else:
-            vector, tokens = parts.encoder.embed_query(standalone), None
-        return Query(standalone, vector, tokens, filters=filters)
-
-    def _retrieve(self, query: Query) -> tuple[Query, list[Candidate]]:
-        """The query with its terms weighted by this collection, and the candidates for it."""
-        parts, collection = self._parts, query.filters.collection
-        if parts.store.generation(collection) == 0:
-            if collection != DEFAULT_COLLECTION and collection not in {c.name for c in self.list_collections()}:
-                raise NotFound(f"There is no collection {collection!r}; ingest into it or create it first.")
-            return query, []
-        parts.store.check_encoder(collection, parts.encoder.model_id, parts.encoder.dim, parts.codec_id)
-        query = replace(query, terms=parts.retriever.question_terms(collection, query.text))
-        return query, parts.retriever.search(query, parts.candidates)
+        if parts.store.generation(collection) > 0:
+            parts.store.check_encoder(collection, parts.encoder.model_id, parts.encoder.dim, parts.codec_id)
+        elif collection != DEFAULT_COLLECTION and collection not in {item.name for item in self.list_collections()}:
+            raise NotFound(f"There is no collection {collection!r}; ingest into it or create it first.")
 
     def _generate(self, found: SearchResult, clock: Stopwatch) -> Iterator[str | Answer]:
-        parts, started = self._parts, False
-        collected: list[str] = []
+        parts, collected = self._parts, list[str]()
         try:
             with clock.stage("generate"):
-                for part in parts.generator.generate(found.context):
-                    started = True
+                stream = parts.generator.generate(found.context)
+                for part in stream:
                     collected.append(part)
                     yield part
-            yield self._finish("".join(collected), found, parts.generator, clock)
+            usage = getattr(stream, "usage", None)  # what the model itself reports outranks our count
+            yield self._answer("".join(collected), found, parts.generator.model, usage, clock)
         except GenerationError as error:
-            if started or parts.fallback is None:
+            if collected or parts.fallback is None:
                 raise
             log.warning("model_failed code=%s fallback=%s", error.code, parts.fallback.model)
             with clock.stage("generate"):
                 text = "".join(parts.fallback.generate(found.context))
             yield text
-            yield self._finish(text, found, parts.fallback, clock, degraded=True)
-
-    def _finish(
-        self, text: str, found: SearchResult, generator: Generator, clock: Stopwatch, degraded: bool = False
-    ) -> Answer:
-        usage = Usage(found.bill.total, self._parts.counter.count(text))
-        return self._answer(text, found, generator.model, usage, clock, degraded=degraded)
+            yield self._answer(text, found, parts.fallback.model, None, clock, degraded=True)
 
     def _answer(
         self,
         text: str,
         found: SearchResult,
         model: str,
-        usage: Usage,
+        usage: Usage | None,
         clock: Stopwatch,
-        abstained: bool = False,
         degraded: bool = False,
     ) -> Answer:
         with clock.stage("verify"):
-            cleaned, citations, declined = self._parts.dialogue.cite(text, found.context)
+            cited = resolve_citations(text, found.evidence)
         return Answer(
-            text=cleaned,
-            citations=citations,
+            text=cited.text,
+            citations=cited.citations,
             search=found,
             model=model,
-            usage=usage,
+            usage=usage or Usage(found.bill.total, self._parts.counter.count(text)),
             timings=clock.timings(total=True),
-            abstained=abstained or declined,
+            abstained=bool(found.context.abstention) or is_abstention(cited.text),
             degraded=degraded,
         )

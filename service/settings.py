@@ -8,6 +8,8 @@ This module is the only reader of the environment; no component sees a Settings 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from domain.errors import ConfigurationError
 
 _MIB = 1024 * 1024
+_PREFIX = "FOVEA_"
+_CONFIG = "FOVEA_CONFIG"
+_NEARLY = 0.9  # likeness from which a name without a section is taken for a misspelt one
 
 
 class Section(BaseModel):
@@ -38,9 +43,12 @@ class EncoderSettings(Section):
         default="multilingual-e5-small",
         description='"multilingual-e5-small", "all-MiniLM-L6-v2", "hashing" (tests) or a sentence-transformers model.',
     )
-    backend: Literal["auto", "openvino", "torch"] = Field(
-        default="auto", description="auto takes OpenVINO where it runs."
+    backend: Literal["auto", "openvino", "torch", "openai"] = Field(
+        default="auto", description="auto: OpenVINO where it runs, else torch; openai: a remote embeddings API."
     )
+    base_url: str = Field(default="http://127.0.0.1:8091/v1", description="Of the API of the openai backend.")
+    api_key: SecretStr | None = Field(default=None, description="Of the openai backend, sent as a bearer token.")
+    dim: int | None = Field(default=None, ge=1, description="Width of the vectors of the openai backend.")
     threads: int | None = Field(default=None, ge=1, description="Threads of the encoder; default: all cores.")
     models_dir: Path | None = Field(default=None, description="Of converted models; default: models/ in data_dir.")
 
@@ -115,7 +123,12 @@ class Settings(BaseSettings):
     """All settings. `Settings()` reads the environment and `fovea.toml`; keyword arguments outrank both."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FOVEA_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="fovea.toml"
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # compose files hand on variables that nobody set as empty ones
+        extra="forbid",
+        frozen=True,
+        toml_file="fovea.toml",
     )
 
     data_dir: Path = Field(
@@ -138,7 +151,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("FOVEA_CONFIG", "fovea.toml"))
+        file = Path(os.environ.get(_CONFIG) or "fovea.toml")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
 
     @property
@@ -152,9 +165,10 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Settings from all sources. Raises ConfigurationError that names each wrong key and its place."""
-    config = os.environ.get("FOVEA_CONFIG")
+    config = os.environ.get(_CONFIG)
     if config and not Path(config).is_file():
-        raise ConfigurationError(f"FOVEA_CONFIG names {config!r}, which is not a file.")
+        raise ConfigurationError(f"{_CONFIG} names {config!r}, which is not a file.")
+    _check_variables()
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -162,3 +176,30 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError("The settings are wrong. " + "; ".join(lines)) from error
     except ValueError as error:  # a fovea.toml that is not TOML
         raise ConfigurationError(f"The settings cannot be read: {error}") from error
+
+
+def _check_variables() -> None:
+    """Refuse misspelt variables, which pydantic passes over: a setting that does nothing is found out too late."""
+    known = list(_variable_names())
+    for name, value in os.environ.items():
+        upper = name.upper()
+        if not upper.startswith(_PREFIX) or upper in known or not _is_meant_for_us(upper, value, known):
+            continue
+        near = get_close_matches(upper, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists all settings."
+        raise ConfigurationError(f"There is no setting {name}; {hint}")
+
+
+def _variable_names() -> Iterator[str]:
+    yield _CONFIG
+    for section, field in Settings.model_fields.items():
+        yield f"{_PREFIX}{section}".upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{_PREFIX}{section}__{key}".upper() for key in field.annotation.model_fields)
+
+
+def _is_meant_for_us(name: str, value: str, known: list[str]) -> bool:
+    # Kubernetes describes a service called fovea as FOVEA_PORT=tcp://..., FOVEA_SERVICE_HOST and the like.
+    if "__" in name:
+        return True
+    return not value.startswith("tcp://") and bool(get_close_matches(name, known, n=1, cutoff=_NEARLY))

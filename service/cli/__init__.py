@@ -1,0 +1,29 @@
+"""The command line: parse, call the engine, print.
+
+Results go to stdout, progress and messages to stderr. Exit 0: done; 1: done with failures that the output names;
+2: wrong usage or configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from domain.errors import DataDirectoryInUse, FoveaError, IndexModelMismatch, UsageError
+from service.cli.app import app
+
+_USAGE = (UsageError, IndexModelMismatch, DataDirectoryInUse)  # the caller must change something before trying again
+
+
+def main() -> None:
+    """The entry point of the `fovea` command."""
+    # Every model is local; nothing the command starts may look for one on a network unasked.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        app()
+    except FoveaError as error:
+        print(f"fovea: {error.message}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, _USAGE) else 1)
+    except BrokenPipeError:  # `fovea list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,49 @@
+"""All commands in one list; each module registers its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from service.cli import batch, chat, doctor, documents, questions, serving
+from service.cli.options import DataDir, before_command, message, show_version
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends each of them with one line and the status that shells give a SIGINT."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            message("fovea: interrupted; what was finished is kept, start it again to go on.")
+            raise SystemExit(_INTERRUPTED) from None
+
+
+_INTERRUPTED = 128 + 2
+app = typer.Typer(
+    name="fovea",
+    cls=Commands,
+    help="Answers from your documents with the fewest tokens that still hold the answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    data_dir: DataDir = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Keep options that stand before the command."""
+    before_command.set(data_dir)
+
+
+for module in (documents, questions, chat, batch, serving, doctor):
+    module.register(app)

@@ -1,0 +1,65 @@
+"""fovea batch: a table of questions in, the same table with answers out."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.options import DEFAULT, CollectionName, DataDir, Json, MaxTokens, Url, opened
+from service.cli.printing import out, print_json
+from service.cli.progress import ProgressLine
+from service.cli.questions import Constraints, RoleText, Think
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(batch)
+
+
+def batch(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV or JSONL, one question a row.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or JSONL to write.")],
+    question_column: Annotated[str | None, typer.Option("--question-column", help="Where the questions stand.")] = None,
+    max_tokens: MaxTokens = None,
+    constraint: Constraints = None,
+    role: RoleText = None,
+    think: Think = False,
+    collection: CollectionName = DEFAULT,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished output.")] = False,
+    data_dir: DataDir = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Answer every question of a table. A killed run goes on where it was when it is started again.
+
+    Example: `fovea batch questions.csv -o answers.csv --question-column Question`
+    """
+    from service.batch import ask_all, run_batch
+
+    options: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "collection": collection,
+        "constraints": constraint or [],
+        "role": role,
+        "think": think,
+    }
+    with opened(data_dir, url) as engine, ProgressLine("questions") as line:
+        summary = run_batch(
+            source,
+            output,
+            lambda questions: ask_all(partial(engine.ask, **options), questions),
+            question_column=question_column,
+            overwrite=overwrite,
+            progress=line.update,
+        )
+    if json:
+        print_json(summary.to_dict())
+    else:
+        out.print(
+            f"{summary.rows} rows: {summary.abstained} without an answer, {summary.failed} failed, "
+            f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens; {summary.output}"
+        )
+    if summary.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,71 @@
+"""fovea serve, mcp."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.cli.options import DataDir, Url, message, opened, settings_for
+from service.cli.printing import print_report
+from service.cli.progress import ProgressLine
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(mcp)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Address; other than loopback needs an API key.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = None,
+    ingest: Annotated[list[str] | None, typer.Option("--ingest", help="Index this first; can be repeated.")] = None,
+    samples: Annotated[str | None, typer.Option("--samples", help="Index this only if nothing is indexed yet.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Serve the API and the web page.
+
+    Example: `fovea serve --port 8000 --ingest docs/`
+    """
+    from service.api.binding import check_binding
+    from service.api.server import run_server
+    from service.bootstrap import build_server
+
+    settings = settings_for(data_dir)
+    host, port = host or settings.server.host, settings.server.port if port is None else port
+    key = settings.server.api_key
+    check_binding(host, key.get_secret_value() if key else None)
+    with build_server(settings, on_message=message) as server:
+        inputs = list(ingest or [])
+        if samples and not server.engine.list_documents(limit=1):
+            inputs.append(samples)
+        if inputs:
+            with ProgressLine("files") as line:
+                report = server.engine.ingest(
+                    inputs, progress=lambda state: line.update(state.documents_done, state.documents_total)
+                )
+            print_report(report)
+        run_server(server, host, port)
+
+
+def mcp(
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP on loopback instead of stdio.")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of --http.")] = 8001,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Serve `search`, `ask` and `list_documents` to MCP clients.
+
+    Example: `fovea mcp --data-dir ~/notes/.fovea`
+    """
+    from importlib.metadata import version
+
+    from service.mcp_server import create_mcp_server
+
+    with opened(data_dir, url) as engine:
+        server = create_mcp_server(engine, version("fovea-rag"))
+        if http:
+            message(f"MCP over HTTP on http://127.0.0.1:{port}/mcp")
+            server.run("streamable-http", host="127.0.0.1", port=port)
+        else:
+            server.run("stdio")

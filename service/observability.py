@@ -1,0 +1,99 @@
+"""Logs, request ids and metrics. Neither holds a word of a document, a question or an answer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from domain.answers import Answer, ContextBill
+from domain.jobs import CollectionInfo
+
+METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """The counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "fovea_requests", "Requests by route, method and status.", ("route", "method", "status"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "fovea_request_seconds", "Time to the end of the response.", ("route",), buckets=_SECONDS, registry=registry
+        )
+        self._stage_seconds = Histogram(
+            "fovea_stage_seconds", "Time of each stage of a question.", ("stage",), buckets=_SECONDS, registry=registry
+        )
+        self._sent = Counter("fovea_context_tokens_sent", "Evidence tokens in prompts.", registry=registry)
+        self._avoided = Counter(
+            "fovea_context_tokens_avoided",
+            "Tokens that plain top-10 chunks would have cost beyond those.",
+            registry=registry,
+        )
+        self._answers = Counter("fovea_answers", "Answers by outcome.", ("outcome",), registry=registry)
+        self._jobs = Counter("fovea_upload_jobs", "Finished upload jobs by result.", ("result",), registry=registry)
+        self._documents = Gauge("fovea_documents", "Documents in all collections.", registry=registry)
+        self._chunks = Gauge("fovea_chunks", "Chunks in all collections.", registry=registry)
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, method, status).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def observe_search(self, bill: ContextBill, timings: Mapping[str, float]) -> None:
+        self._sent.inc(bill.evidence)
+        self._avoided.inc(bill.avoided)
+        for stage, milliseconds in timings.items():
+            self._stage_seconds.labels(stage).observe(milliseconds / 1000)
+
+    def observe_answer(self, answer: Answer) -> None:
+        outcome = "abstained" if answer.abstained else "degraded" if answer.degraded else "answered"
+        self._answers.labels(outcome).inc()
+        self.observe_search(answer.search.bill, answer.timings)
+
+    def observe_job(self, result: str) -> None:
+        self._jobs.labels(result).inc()
+
+    def render(self, collections: Iterable[CollectionInfo]) -> bytes:
+        """The exposition text, with the sizes of the collections as they are now."""
+        listed = list(collections)
+        self._documents.set(sum(item.documents for item in listed))
+        self._chunks.set(sum(item.chunks for item in listed))
+        return generate_latest(self._registry)
+
+
+def configure_logging(level: str = "INFO", as_json: bool | None = None) -> None:
+    """Send structlog and the standard logging to stderr in one form: lines of JSON, or columns on a terminal."""
+    as_json = not sys.stderr.isatty() if as_json is None else as_json
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    # A plain traceback: the pretty one prints the values of variables, and with them what users wrote.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else console
+    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail, last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

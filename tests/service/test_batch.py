@@ -1,0 +1,166 @@
+"""A table of questions in, the same table with answers out; a kill costs nothing that was answered."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from domain.answers import Answer, Context, ContextBill, SearchResult, Usage
+from domain.errors import GeneratorUnreachable, UsageError
+from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch
+
+_BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
+
+
+def answer_to(question: str) -> Answer:
+    context = Context(question, (), (), _BILL, (), 40)
+    return Answer(f"answer to {question}", (), SearchResult(context, {}), "echo", Usage(130, 5), {})
+
+
+class Asked:
+    """Answers questions and remembers them; dies like a killed process after `survive` answers."""
+
+    def __init__(self, survive=10**9, fail=()):
+        self.questions = []
+        self._survive = survive
+        self._fail = set(fail)
+
+    def __call__(self, questions):
+        for question in questions:
+            if len(self.questions) == self._survive:
+                raise KeyboardInterrupt
+            self.questions.append(question)
+            yield GeneratorUnreachable("The model is away.") if question in self._fail else answer_to(question)
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "questions.csv"
+    path.write_text("id,Question\n1,Who?\n2,谁签字？\n3,Who?\n4,When?\n", encoding="utf-8")
+    return path
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_rows_come_back_in_order_with_their_answers(table, tmp_path):
+    summary = run_batch(table, tmp_path / "out.csv", Asked())
+    rows = rows_of(tmp_path / "out.csv")
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["answer"] for row in rows] == [f"answer to {q}" for q in ("Who?", "谁签字？", "Who?", "When?")]
+    assert (summary.rows, summary.failed, summary.context_tokens) == (4, 0, 160)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "questions.csv"]
+
+
+def test_equal_questions_are_asked_once(table, tmp_path):
+    asked = Asked()
+    run_batch(table, tmp_path / "out.jsonl", asked)
+    assert asked.questions == ["Who?", "谁签字？", "When?"]
+
+
+@pytest.mark.parametrize("survived", [0, 1, 2])
+def test_a_killed_run_goes_on_where_it_was(table, tmp_path, survived):
+    first, second = Asked(survive=survived), Asked()
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(table, tmp_path / "out.csv", first)
+    assert not (tmp_path / "out.csv").exists()
+    run_batch(table, tmp_path / "out.csv", second)
+    assert first.questions + second.questions == ["Who?", "谁签字？", "When?"]
+    assert [row["answer"] for row in rows_of(tmp_path / "out.csv")][3] == "answer to When?"
+
+
+def test_a_torn_last_line_of_the_journal_is_asked_again(table, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(table, tmp_path / "out.csv", Asked(survive=2))
+    journal = tmp_path / "out.csv.journal"
+    whole = journal.read_bytes()
+    for cut in range(len(whole) - 40, len(whole)):
+        journal.write_bytes(whole[:cut])
+        second = Asked()
+        run_batch(table, tmp_path / "out.csv", second, overwrite=True)
+        assert len(rows_of(tmp_path / "out.csv")) == 4
+        assert "When?" in second.questions
+
+
+def test_rows_that_failed_are_asked_again_and_named_meanwhile(table, tmp_path):
+    summary = run_batch(table, tmp_path / "out.csv", Asked(fail={"When?"}))
+    assert summary.failed == 1
+    assert rows_of(tmp_path / "out.csv")[3]["error"] == "The model is away. [llm_unreachable]"
+
+
+def test_a_finished_output_is_left_alone(table, tmp_path):
+    run_batch(table, tmp_path / "out.csv", Asked())
+    before, again = (tmp_path / "out.csv").read_bytes(), Asked()
+    summary = run_batch(table, tmp_path / "out.csv", again)
+    assert (again.questions, summary.resumed, summary.rows) == ([], 4, 4)
+    assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_a_file_that_is_something_else_is_never_overwritten(table, tmp_path):
+    other = tmp_path / "out.csv"
+    other.write_text("name\nvalue\n")
+    with pytest.raises(UsageError, match="holds something else"):
+        run_batch(table, other, Asked())
+    assert other.read_text() == "name\nvalue\n"
+
+
+def test_a_journal_of_other_questions_is_refused(table, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(table, tmp_path / "out.csv", Asked(survive=1))
+    table.write_text("id,Question\n1,Where?\n")
+    with pytest.raises(UsageError, match="other questions"):
+        run_batch(table, tmp_path / "out.csv", Asked())
+
+
+def test_answers_cannot_become_formulas_in_a_spreadsheet(tmp_path):
+    table = tmp_path / "q.jsonl"
+    table.write_text(json.dumps({"question": "=1+1"}) + "\n")
+
+    def formulas(questions):
+        for question in questions:
+            answer = answer_to(question)
+            yield Answer("=HYPERLINK(1)", (), answer.search, "echo", answer.usage, {})
+
+    run_batch(table, tmp_path / "out.csv", formulas)
+    (row,) = rows_of(tmp_path / "out.csv")
+    assert row["answer"] == "'=HYPERLINK(1)"
+    assert row["question"] == "=1+1"  # the user's own cell stays the user's
+
+
+def test_an_empty_question_is_a_failed_row_and_not_a_failed_run(tmp_path):
+    table = tmp_path / "q.csv"
+    table.write_text("question,note\n,nothing\nWho?,x\n")
+    summary = run_batch(table, tmp_path / "out.jsonl", Asked())
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert (summary.failed, rows[0]["error"], rows[1]["answer"]) == (1, "The row has no question.", "answer to Who?")
+    assert set(ANSWER_COLUMNS) <= set(rows[0])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_tables_are_read_in_any_usual_encoding(tmp_path, encoding):
+    table = tmp_path / "表.csv"
+    table.write_text("编号;问题\n1;保修期是多长时间，从哪一天开始计算？\n", encoding=encoding)
+    assert read_rows(table) == [{"编号": "1", "问题": "保修期是多长时间，从哪一天开始计算？"}]
+
+
+def test_a_broken_line_is_named(tmp_path):
+    table = tmp_path / "q.jsonl"
+    table.write_text('{"question": "Who?"}\nnot json\n')
+    with pytest.raises(UsageError, match="line 2"):
+        run_batch(table, tmp_path / "out.csv", Asked())
+
+
+def test_the_question_column_is_found_or_asked_for():
+    assert find_question_column([{"id": 1, "QUESTION": "Who?"}], None) == "QUESTION"
+    assert find_question_column([{"a": "Who?"}], None) == "a"
+    assert find_question_column([{"a": 1, "b": "Who?"}], "b") == "b"
+    with pytest.raises(UsageError, match="a, b"):
+        find_question_column([{"a": 1, "b": 2}], None)
+    with pytest.raises(UsageError, match="no column 'c'"):
+        find_question_column([{"a": 1}], "c")
+    with pytest.raises(UsageError, match="no rows"):
+        find_question_column([], None)
