@@ -156,21 +156,23 @@ class DocumentRef:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The `ordinal`-th sentence (from 0) of a chunk: a sentence of prose, a row of a table, a line group of code."""
+    """The `ordinal`-th sentence (from 0) of a chunk: a sentence of prose, a row of a table, a line group of code.
+
+    `is_row` marks the rows of the table whose header is `Chunk.header`: only under it do they say what they say.
+    """
 
     ordinal: int
     span: Span
+    is_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A stretch of one document, cut on sentence ends: the unit of retrieval.
 
-    `text == document.text[span]`. `sentences` are disjoint, ascending and inside `span`; together they hold
-    every non-blank character of it. `header` is the header row of the table that the chunk continues, when that row
-    lies
-    before `span`. `pages` are those that the chunk touches, clipped to `span`. `key` is the int64 that the indexes
-    store.
+    `text == document.text[span]`. `sentences` are disjoint, ascending and inside `span`; together they hold every word of
+    it. `header` is the header row of the chunk's table: inside `span`, or before it in a chunk that continues a table.
+    `pages` are those that the chunk touches, clipped to `span`. `key` is the int64 that the indexes store.
     """
 
     id: str
@@ -193,7 +195,8 @@ class Chunk:
         """What the encoder reads of this chunk: where it stands (title, headings, table header), then its text."""
         trail = [part for part in (title, *self.heading_path) if part]
         lead = " / ".join(dict.fromkeys(trail))
-        return Passage(text=self.text, lead="\n".join(part for part in (lead, self.header_text) if part))
+        header = self.header_text if self.header is not None and self.header.end <= self.span.start else ""
+        return Passage(text=self.text, lead="\n".join(part for part in (lead, header) if part))
 
 
 @dataclass(frozen=True, slots=True)

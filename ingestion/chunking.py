@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from domain.documents import Block, BlockKind, Chunk, Document, Page, Sentence, Span, chunk_id, chunk_key
 from domain.errors import ConfigurationError
@@ -60,9 +61,9 @@ class StructureChunker:
         chunks: list[Chunk] = []
         for section in sections:
             for group in pack(text, section.units, self._target_tokens, self._max_tokens):
-                header = _continued(group[0], headers)
+                table = _table_of(group, headers)
                 pages = _clipped(document.pages, page_starts, Span(group[0].span.start, group[-1].span.end))
-                chunks.append(self._chunk(document, len(chunks), group, section.path, header, pages))
+                chunks.append(self._chunk(document, len(chunks), group, section.path, table, pages))
         return tuple(chunks)
 
     def _chunk(
@@ -71,10 +72,11 @@ class StructureChunker:
         ordinal: int,
         group: Sequence[Unit],
         path: tuple[str, ...],
-        header: Span | None,
+        table: Table | None,
         pages: tuple[Page, ...],
     ) -> Chunk:
         span = Span(group[0].span.start, group[-1].span.end)
+        header = table.header if table else None
         own_id = chunk_id(document.id, document.content_hash, self.recipe, ordinal)
         return Chunk(
             id=own_id,
@@ -83,7 +85,10 @@ class StructureChunker:
             ordinal=ordinal,
             span=span,
             text=span.of(document.text),
-            sentences=tuple(Sentence(position, unit.span) for position, unit in enumerate(group)),
+            sentences=tuple(
+                Sentence(position, unit.span, table is not None and table.has_row(unit))
+                for position, unit in enumerate(group)
+            ),
             heading_path=path,
             token_count=sum(unit.tokens for unit in group),
             header=header,
@@ -103,10 +108,21 @@ class StructureChunker:
         return {at: span for (at, span), fits in zip(found.items(), fitting, strict=True) if fits}
 
 
-def _continued(first: Unit, headers: dict[int, Span]) -> Span | None:
-    """The header row of the table that a chunk starting with `first` continues."""
-    header = headers.get(first.block)
-    return header if header is not None and header.end <= first.span.start else None
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a header row, by the position of its block."""
+
+    block: int
+    header: Span
+
+    def has_row(self, unit: Unit) -> bool:
+        return unit.block == self.block and self.header.end <= unit.span.start
+
+
+def _table_of(group: Sequence[Unit], headers: dict[int, Span]) -> Table | None:
+    """The table whose rows are in the chunk; where a chunk holds rows of two, the first."""
+    tables = (Table(unit.block, headers[unit.block]) for unit in group if unit.block in headers)
+    return next((table for table in tables if any(map(table.has_row, group))), None)
 
 
 def _clipped(pages: Sequence[Page], starts: Sequence[int], span: Span) -> tuple[Page, ...]:

@@ -170,6 +170,7 @@ def _create_jobs() -> None:
         sa.Column("id", _IDENTIFIER, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("document_id", _IDENTIFIER),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("error_code", sa.Text()),
@@ -181,6 +182,7 @@ def _create_jobs() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_jobs_tenant_id_status_number", "jobs", ["tenant_id", "status", "number"])
+    op.create_index("ix_jobs_tenant_id_document_id", "jobs", ["tenant_id", "document_id"])
     op.create_table(
         "job_blobs",
         sa.Column("job_number", sa.Integer(), autoincrement=False, nullable=False),

@@ -29,6 +29,7 @@ class SqlJobQueue(TenantScope):
             "id": job.id,
             "kind": kind,
             "status": job.status.value,
+            "document_id": payload.get("document_id"),
             "payload": payload_json(payload),
             "attempts": 0,
             "created_at": moment,
@@ -77,6 +78,12 @@ class SqlJobQueue(TenantScope):
         if row is None:
             raise _no_job(job_id)
         return _job(row)
+
+    def of_document(self, document_id: str) -> list[Job]:
+        """The jobs whose payload's "document_id" is this one, newest first, without blobs; empty for an unknown id."""
+        statement = self._jobs(null().label("blob")).where(jobs.c.document_id == document_id)
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(statement.order_by(jobs.c.number.desc()))]
 
     def requeue_running(self) -> int:
         """Put jobs back that a killed worker left running; a job that has used up its attempts fails. Returns how many

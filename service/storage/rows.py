@@ -167,13 +167,13 @@ def ref_from(row: Row[Any]) -> DocumentRef:
 
 
 def pack_sentences(sentences: Sequence[Sentence]) -> bytes:
-    spans = [(item.span.start, item.span.end) for item in sentences]
-    return np.array(spans, dtype="<i4").tobytes()
+    rows = [(item.span.start, item.span.end, item.is_row) for item in sentences]
+    return np.array(rows, dtype="<i4").tobytes()
 
 
 def unpack_sentences(blob: bytes) -> tuple[Sentence, ...]:
-    pairs = np.frombuffer(blob, dtype="<i4").reshape(-1, 2).tolist()
-    return tuple(Sentence(ordinal, Span(start, end)) for ordinal, (start, end) in enumerate(pairs))
+    rows = np.frombuffer(blob, dtype="<i4").reshape(-1, 3).tolist()
+    return tuple(Sentence(ordinal, Span(start, end), bool(row)) for ordinal, (start, end, row) in enumerate(rows))
 
 
 def pack_vectors(vectors: FloatArray, count: int, dim: int | None) -> list[bytes]:

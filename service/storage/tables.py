@@ -139,7 +139,7 @@ chunks = Table(
     Column("token_count", Integer, nullable=False),
     Column("header_start", Integer),
     Column("header_end", Integer),
-    Column("sentences", LargeBinary, nullable=False),  # int32 pairs (start, end), little-endian
+    Column("sentences", LargeBinary, nullable=False),  # int32 triples (start, end, is_row), little-endian
     Column("heading_path", StoredText, nullable=False),
     Column("header_text", StoredText, nullable=False),
     Column("pages", StoredText, nullable=False),
@@ -187,6 +187,7 @@ jobs = Table(
     Column("id", Identifier, nullable=False),
     Column("kind", StoredText, nullable=False),
     Column("status", StoredText, nullable=False),
+    Column("document_id", Identifier),  # of the payload, where the job is about one document
     Column("payload", StoredText, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("error_code", StoredText),
@@ -195,6 +196,7 @@ jobs = Table(
     Column("updated_at", StoredText, nullable=False),
     UniqueConstraint("tenant_id", "id"),
     Index(None, "tenant_id", "status", "number"),
+    Index(None, "tenant_id", "document_id"),
     sqlite_autoincrement=True,
 )
 

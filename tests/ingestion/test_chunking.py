@@ -188,7 +188,9 @@ def test_a_table_that_goes_on_keeps_its_header_row():
     rows = ["Item | Amount", "--- | ---", *[f"Line {number} | {number}" for number in range(20)]]
     text, blocks = blocks_of((P, "Before."), (T, "\n".join(rows)))
     first, *others = split(text, blocks)
-    assert first.header is None and "Item | Amount\n--- | ---" in [first.sentence_text(s) for s in first.sentences]
+    assert first.span.start <= first.header.start and first.header_text == "Item | Amount"
+    assert "Item | Amount\n--- | ---" in [first.sentence_text(s) for s in first.sentences if not s.is_row]
+    assert all(s.is_row for chunk in others for s in chunk.sentences)
     assert others and all(chunk.header_text == "Item | Amount" == chunk.header.of(text) for chunk in others)
     assert [chunk.sentence_text(s) for chunk in others for s in chunk.sentences][-1] == "Line 19 | 19"
     assert all(chunk.header.end <= chunk.span.start for chunk in others)
@@ -310,7 +312,9 @@ def test_chunks_keep_their_promises(doc, target, slack):
         _check_sentences(chunk)
         _check_pages(chunk, doc)
         if chunk.header:
-            assert chunk.header.end <= chunk.span.start and chunk.header.of(doc.text) == chunk.header_text
+            assert chunk.header.of(doc.text) == chunk.header_text
+            assert any(s.is_row for s in chunk.sentences)
+            assert all(chunk.header.end <= s.span.start for s in chunk.sentences if s.is_row)
         position = chunk.span.end
     assert len({chunk.key for chunk in chunks}) == len(chunks)
 
