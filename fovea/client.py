@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,13 +23,15 @@ import httpx
 from domain.answers import Answer
 from domain.errors import FoveaError
 from fovea import client_plans
-from fovea.client_plans import Call, Pause, Plan, Walk
+from fovea.client_calls import Call, Pause, Plan, Walk
 from fovea.client_replies import EventReader, ServiceError, result_of
 
 __all__ = ["AsyncClient", "Client", "ServiceError"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_BATCH_WORKERS = 4  # questions in flight
 
 
 def _options(base_url: str, api_key: str | None, timeout_seconds: float) -> dict[str, Any]:
@@ -92,6 +96,8 @@ class Client:
     ask = _sync(client_plans.ask)
     stream = _sync_stream(client_plans.ask)
     ingest = _sync(client_plans.ingest)
+    ingest_bytes = _sync(client_plans.ingest_bytes)
+    ingest_text = _sync(client_plans.ingest_text)
     list_documents = _sync(client_plans.list_documents)
     get_document = _sync(client_plans.get_document)
     document = _sync(client_plans.document)
@@ -99,6 +105,24 @@ class Client:
     list_collections = _sync(client_plans.list_collections)
     create_collection = _sync(client_plans.create_collection)
     delete_collection = _sync(client_plans.delete_collection)
+
+    def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
+        """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
+
+        def one(question: str) -> Answer | FoveaError:
+            try:
+                return self.ask(question, **options)
+            except FoveaError as error:
+                return error
+
+        with ThreadPoolExecutor(_BATCH_WORKERS, thread_name_prefix="fovea-batch") as pool:
+            pending: deque[Future[Answer | FoveaError]] = deque()
+            for question in questions:
+                pending.append(pool.submit(one, question))
+                if len(pending) >= 2 * _BATCH_WORKERS:  # bounded: never more answers in memory than in flight
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def close(self) -> None:
         """Close the connections."""
@@ -163,6 +187,8 @@ class AsyncClient:
     ask = _async(client_plans.ask)
     stream = _async_stream(client_plans.ask)
     ingest = _async(client_plans.ingest)
+    ingest_bytes = _async(client_plans.ingest_bytes)
+    ingest_text = _async(client_plans.ingest_text)
     list_documents = _async(client_plans.list_documents)
     get_document = _async(client_plans.get_document)
     document = _async(client_plans.document)
@@ -170,6 +196,27 @@ class AsyncClient:
     list_collections = _async(client_plans.list_collections)
     create_collection = _async(client_plans.create_collection)
     delete_collection = _async(client_plans.delete_collection)
+
+    async def batch(self, questions: Iterable[str], **options: Any) -> AsyncIterator[Answer | FoveaError]:
+        """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
+
+        async def one(question: str) -> Answer | FoveaError:
+            try:
+                return await self.ask(question, **options)
+            except FoveaError as error:
+                return error
+
+        pending: deque[asyncio.Task[Answer | FoveaError]] = deque()
+        try:
+            for question in questions:
+                pending.append(asyncio.create_task(one(question)))
+                if len(pending) >= _BATCH_WORKERS:
+                    yield await pending.popleft()
+            while pending:
+                yield await pending.popleft()
+        finally:
+            for task in pending:
+                task.cancel()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,12 +6,10 @@ each verb is written once, for the blocking client and for asyncio.
 
 from __future__ import annotations
 
-import mimetypes
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from domain.answers import Answer, Message, SearchResult
@@ -27,79 +25,10 @@ from domain.jobs import (
     IngestReport,
 )
 from domain.search import DEFAULT_COLLECTION
-
-T = TypeVar("T")
+from fovea.client_calls import Call, Pause, Plan, Upload
 
 _POLL_SECONDS = 0.25
 _LARGEST_PAGE = 1000  # the server's limit
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file on its way up; it is read when its turn comes."""
-
-    path: Path
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP request."""
-
-    method: str
-    path: str
-    json: Any = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    upload: Upload | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for httpx."""
-        arguments: dict[str, Any] = {"method": self.method, "url": self.path}
-        if self.params:
-            arguments["params"] = {name: value for name, value in self.params.items() if value is not None}
-        if self.upload is not None:
-            media_type = mimetypes.guess_type(self.upload.path.name)[0] or "application/octet-stream"
-            arguments["files"] = {"files": (self.upload.source, self.upload.path.read_bytes(), media_type)}
-            arguments["data"] = dict(self.data)
-        elif self.json is not None:
-            arguments["json"] = self.json
-        return arguments
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A wait between two looks at a job."""
-
-    seconds: float
-
-
-Plan = Generator[Call | Pause, Any, T]
-
-
-class Walk(Generic[T]):
-    """A plan on its way: it waits for `wanted`, and once that is None, `result` is there."""
-
-    result: T
-
-    def __init__(self, plan: Plan[T]) -> None:
-        self._plan = plan
-        self.wanted: Call | Pause | None = None
-        self._advance(lambda: next(plan))
-
-    def reply(self, value: Any) -> None:
-        """Hand over what `wanted` brought."""
-        self._advance(lambda: self._plan.send(value))
-
-    def fail(self, error: Exception) -> None:
-        """Raise the error inside the plan, at the place that made the call."""
-        self._advance(lambda: self._plan.throw(error))
-
-    def _advance(self, step: Callable[[], Call | Pause]) -> None:
-        try:
-            self.wanted = step()
-        except StopIteration as end:
-            self.wanted, self.result = None, end.value
 
 
 def search(
@@ -146,7 +75,7 @@ def ingest(
     """
     started = time.monotonic()
     outcomes: list[DocumentOutcome] = []
-    accepted: list[tuple[str, str, str]] = []
+    accepted: list[tuple[str, str]] = []
     items = _expand(inputs)
     for item in items:
         result = yield from _send(item, collection)
@@ -154,13 +83,36 @@ def ingest(
             outcomes.append(result)
         else:
             accepted.append(result)
-    for document_id, source, job_id in accepted:
-        outcomes.append((yield from _await_job(document_id, source, job_id)))
+    for document_id, source in accepted:
+        outcomes.append((yield from _await_job(document_id, source)))
         if progress:
             progress(IngestProgress(len(outcomes), len(items), sum(item.chunks for item in outcomes), source))
     order = {item if isinstance(item, str) else item.source: place for place, item in enumerate(items)}
     outcomes.sort(key=lambda outcome: order.get(outcome.source, len(order)))
     return IngestReport(tuple(outcomes), time.monotonic() - started)
+
+
+def ingest_bytes(
+    data: bytes,
+    name: str,
+    *,
+    collection: str = DEFAULT_COLLECTION,
+    source: str | None = None,
+    media_type: str | None = None,
+) -> Plan[DocumentOutcome]:
+    """Index one file that is already in memory; `source` defaults to `name`."""
+    upload = Upload(name, source or name, lambda: data, media_type)
+    result = yield from _send(upload, collection)
+    return result if isinstance(result, DocumentOutcome) else (yield from _await_job(*result))
+
+
+def ingest_text(
+    text: str, *, title: str = "", collection: str = DEFAULT_COLLECTION, source: str | None = None
+) -> Plan[DocumentOutcome]:
+    """Index a plain text; `source` defaults to an id made from the text."""
+    body = {"text": text, "title": title, "collection": collection, "source": source}
+    accepted = (yield Call("POST", "/v1/documents", json=body))["documents"][0]
+    return (yield from _await_job(accepted["id"], accepted["source"]))
 
 
 def list_documents(
@@ -259,9 +211,9 @@ def _expand(inputs: Sequence[str | Path] | str | Path) -> list[Upload | str]:
             continue
         path = Path(item)
         if path.is_dir():
-            items += [Upload(found, str(found)) for found in sorted(path.rglob("*")) if _is_plain(found, path)]
+            items += [_file(found, str(found)) for found in sorted(path.rglob("*")) if _is_plain(found, path)]
         elif path.is_file():
-            items.append(Upload(path, str(item)))
+            items.append(_file(path, str(item)))
         else:
             raise UsageError(f"{str(item)!r} does not exist; name files, folders or URLs.")
     if not items:
@@ -269,13 +221,17 @@ def _expand(inputs: Sequence[str | Path] | str | Path) -> list[Upload | str]:
     return items
 
 
+def _file(path: Path, source: str) -> Upload:
+    return Upload(path.name, source, path.read_bytes)
+
+
 def _is_plain(path: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.is_file() and not path.is_symlink() and not hidden
 
 
-def _send(item: Upload | str, collection: str) -> Plan[DocumentOutcome | tuple[str, str, str]]:
-    """Send one input: (document id, source, job id), or the outcome where it did not get that far."""
+def _send(item: Upload | str, collection: str) -> Plan[DocumentOutcome | tuple[str, str]]:
+    """Send one input: (document id, source), or the outcome where it did not get that far."""
     source = item if isinstance(item, str) else item.source
     try:
         if isinstance(item, str):
@@ -286,15 +242,14 @@ def _send(item: Upload | str, collection: str) -> Plan[DocumentOutcome | tuple[s
         return _failed(source, ErrorInfo(error.code, error.message))
     except OSError as error:
         return _failed(source, ErrorInfo("unreadable_file", f"{source} cannot be read: {error.strerror}."))
-    entry = reply["documents"][0]
-    return entry["id"], source, entry["job_id"]
+    return reply["documents"][0]["id"], source
 
 
 def _failed(source: str, error: ErrorInfo, document_id: str | None = None) -> DocumentOutcome:
     return DocumentOutcome(document_id, source, DocumentStatus.FAILED, error=error)
 
 
-def _await_job(document_id: str, source: str, job_id: str) -> Plan[DocumentOutcome]:
+def _await_job(document_id: str, source: str) -> Plan[DocumentOutcome]:
     """Wait for the newest upload of a document: ours, or one that came after it and decides as well."""
     while True:
         reply = yield Call("GET", _document_path(document_id))
@@ -303,7 +258,7 @@ def _await_job(document_id: str, source: str, job_id: str) -> Plan[DocumentOutco
         yield Pause(_POLL_SECONDS)
     error = ErrorInfo.from_dict((reply["job"] or {}).get("error") or reply["error"])
     if reply["state"] == "failed":
-        return _failed(source, error or ErrorInfo("internal_error", f"The upload {job_id} failed."), document_id)
+        return _failed(source, error or ErrorInfo("internal_error", "The upload failed."), document_id)
     return DocumentOutcome(document_id, source, DocumentStatus.INDEXED, reply["chunks"])
 
 

@@ -1,0 +1,83 @@
+"""What a client does on the wire, as values: calls, pauses, and plans that ask for them."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way up; it is read when its turn comes."""
+
+    name: str
+    source: str
+    read: Callable[[], bytes]
+    media_type: str | None = None
+
+    def part(self) -> tuple[str, bytes, str]:
+        guessed = self.media_type or mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+        return self.name, self.read(), guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request."""
+
+    method: str
+    path: str
+    json: Any = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    upload: Upload | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for httpx."""
+        arguments: dict[str, Any] = {"method": self.method, "url": self.path}
+        if self.params:
+            arguments["params"] = {name: value for name, value in self.params.items() if value is not None}
+        if self.upload is not None:
+            arguments["files"] = {"files": self.upload.part()}
+            arguments["data"] = {**self.data, "source": self.upload.source}
+        elif self.json is not None:
+            arguments["json"] = self.json
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait between two looks at a job."""
+
+    seconds: float
+
+
+Plan = Generator[Call | Pause, Any, T]
+
+
+class Walk(Generic[T]):
+    """A plan on its way: it waits for `wanted`, and once that is None, `result` is there."""
+
+    result: T
+
+    def __init__(self, plan: Plan[T]) -> None:
+        self._plan = plan
+        self.wanted: Call | Pause | None = None
+        self._advance(lambda: next(plan))
+
+    def reply(self, value: Any) -> None:
+        """Hand over what `wanted` brought."""
+        self._advance(lambda: self._plan.send(value))
+
+    def fail(self, error: Exception) -> None:
+        """Raise the error inside the plan, at the place that made the call."""
+        self._advance(lambda: self._plan.throw(error))
+
+    def _advance(self, step: Callable[[], Call | Pause]) -> None:
+        try:
+            self.wanted = step()
+        except StopIteration as end:
+            self.wanted, self.result = None, end.value

@@ -1,0 +1,233 @@
+"""The shapes of the replies, for `/openapi.json` and `/docs`.
+
+The replies themselves are written from the domain's `to_dict`; a test holds these models to them, field by field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_EXAMPLE = ConfigDict(extra="forbid")
+
+
+class Reply(BaseModel):
+    model_config = _EXAMPLE
+
+
+class ProblemReply(Reply):
+    """RFC 9457, as application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    retryable: bool
+
+
+class SpanReply(Reply):
+    """Characters of the document's text, half-open, counted in Unicode code points."""
+
+    start: int
+    end: int
+
+
+class SentenceReply(SpanReply):
+    score: float
+
+
+class EvidenceReply(Reply):
+    """Sentences of one chunk, verbatim, as they are sent to the model under `[mark]`."""
+
+    mark: int
+    document_id: str
+    source: str
+    title: str
+    page: int | None
+    heading_path: list[str]
+    chunk_id: str
+    text: str
+    spans: list[SpanReply]
+    score: float
+    scores: dict[str, float | None]
+    sentences: list[SentenceReply]
+    tokens: int
+
+
+class BillReply(Reply):
+    """Tokens of the prompt by part; `avoided` is what plain top-10 chunks would have cost beyond the evidence."""
+
+    system: int
+    constraints: int
+    history: int
+    evidence: int
+    question: int
+    reserve: int
+    total: int
+    limit: int
+    avoided: int
+    baseline: int
+    tokenizer: str
+
+
+class DroppedReply(Reply):
+    chunk_id: str
+    document_id: str
+    reason: str = Field(description="below_threshold, budget, duplicate, document_cap or rank")
+    tokens: int
+    score: float
+
+
+class SearchReply(Reply):
+    question: str
+    evidence: list[EvidenceReply]
+    context_tokens: int
+    bill: BillReply
+    dropped: list[DroppedReply]
+    timings: dict[str, float] = Field(description="Milliseconds by stage.")
+
+
+class CitationReply(Reply):
+    """A mark of the answer: the document's characters from `start` to `end` are the `quote`."""
+
+    mark: int
+    document_id: str
+    source: str
+    title: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    verified: bool
+
+
+class UsageReply(Reply):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerReply(Reply):
+    question: str
+    answer: str
+    abstained: bool
+    degraded: bool
+    citations: list[CitationReply]
+    search: SearchReply
+    model: str
+    usage: UsageReply
+    timings: dict[str, float]
+
+
+class FoveaReply(Reply):
+    """What OpenAI's format has no place for."""
+
+    answer: str
+    citations: list[CitationReply]
+    abstained: bool
+    degraded: bool
+    model: str
+    timings: dict[str, float]
+    bill: BillReply
+    evidence: list[EvidenceReply]
+    dropped: list[DroppedReply]
+    context_tokens: int
+
+
+class ChatReply(Reply):
+    """An OpenAI chat completion; with `stream`, chunks of the same as server-sent events, then `[DONE]`."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, int]
+    fovea: FoveaReply
+
+
+class ErrorReply(Reply):
+    code: str
+    message: str
+
+
+class JobReply(Reply):
+    id: str
+    kind: str
+    status: str
+    attempts: int
+    error: ErrorReply | None
+
+
+class DocumentReply(Reply):
+    id: str
+    source: str
+    title: str
+    collection: str
+    media_type: str
+    status: str | None = Field(description="indexed, unchanged or failed; null while it was never indexed")
+    chunks: int
+    characters: int
+    updated_at: str
+    error: ErrorReply | None
+    metadata: dict[str, Any]
+
+
+class DocumentStateReply(DocumentReply):
+    state: str = Field(description="queued, running, failed or ready")
+    job: JobReply | None = Field(description="The newest upload of this document.")
+
+
+class DocumentList(Reply):
+    documents: list[DocumentReply]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
+class AcceptedReply(Reply):
+    id: str
+    source: str
+    job_id: str
+    status: str
+
+
+class AcceptedList(Reply):
+    documents: list[AcceptedReply]
+
+
+class PageReply(SpanReply):
+    number: int
+
+
+class TextReply(Reply):
+    """Characters `start` to `end` of a document's text, which has `characters` in all."""
+
+    id: str
+    source: str
+    title: str
+    text: str
+    start: int
+    end: int
+    characters: int
+    pages: list[PageReply]
+
+
+class CollectionReply(Reply):
+    name: str
+    documents: int
+    chunks: int
+    model_id: str | None
+    dim: int | None
+
+
+class CollectionList(Reply):
+    collections: list[CollectionReply]
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemReply"}}},
+    }
+}

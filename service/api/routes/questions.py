@@ -1,0 +1,54 @@
+"""POST /v1/search and POST /v1/ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from domain.answers import Answer
+from service.api.errors import request_id_of
+from service.api.offload import Pull, pull
+from service.api.replies import PROBLEMS, AnswerReply, SearchReply
+from service.api.schemas import AskRequest, SearchRequest
+from service.api.sse import EventStream, event, guarded
+from service.api.state import ApiState, json_response
+
+
+def question_routes(state: ApiState) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["questions"], responses=PROBLEMS)
+
+    @router.post("/search", responses={200: {"model": SearchReply}})
+    async def search(body: SearchRequest) -> Response:
+        """Evidence for a question; nothing is generated."""
+        found = await state.questions.run(partial(state.engine.search, body.question, **body.options()))
+        state.metrics.observe_search(found.bill, found.timings)
+        return json_response(found.to_dict())
+
+    @router.post("/ask", responses={200: {"model": AnswerReply}})
+    async def ask(body: AskRequest, request: Request) -> Response:
+        """One answer with verified citations; with `stream`, events `text`, then one `answer`."""
+        if body.stream:
+            return await _stream(state, body, request_id_of(request))
+        answer = await state.questions.run(partial(state.engine.ask, body.question, **body.options()))
+        state.metrics.observe_answer(answer)
+        return json_response(answer.to_dict())
+
+    return router
+
+
+async def _stream(state: ApiState, body: AskRequest, request_id: str) -> Response:
+    parts = await pull(state.questions, partial(state.engine.stream, body.question, **body.options()))
+    first = await parts.first()  # what fails before the first part still gets its own status
+    return EventStream(guarded(_events(state, first, parts), request_id), parts.close)
+
+
+async def _events(state: ApiState, first: str | Answer, parts: Pull[str | Answer]) -> AsyncIterator[bytes]:
+    async for item in parts.after(first):
+        if isinstance(item, Answer):
+            state.metrics.observe_answer(item)
+            yield event(item.to_dict(), "answer")
+        else:
+            yield event({"text": item}, "text")

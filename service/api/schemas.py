@@ -1,0 +1,145 @@
+"""What may be sent to the routes. Unknown fields are refused, so that a typing error is named and not ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.answers import Message
+from domain.search import DEFAULT_COLLECTION
+
+_MAX_HISTORY = 1000
+
+Collection = Annotated[str, Field(min_length=1, max_length=200, description="The collection to work on.")]
+MaxTokens = Annotated[
+    int | None, Field(ge=1, le=1_000_000, description="Ceiling of context tokens; the server's default where left out.")
+]
+ConstraintText = Annotated[str, Field(min_length=1, max_length=4000)]
+Constraints = Annotated[list[ConstraintText], Field(max_length=50, description="Rules that the answer must obey.")]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HistoryMessage(Wire):
+    """An earlier message of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+    def message(self) -> Message:
+        return Message(self.role, self.content)
+
+
+class SearchRequest(Wire):
+    """A question whose evidence is wanted."""
+
+    question: str
+    max_tokens: MaxTokens = None
+    collection: Collection = DEFAULT_COLLECTION
+    document_ids: list[str] = Field(default=[], max_length=10_000, description="Look only into these documents.")
+    metadata: dict[str, Any] | None = Field(None, description="Look only into documents with these metadata values.")
+    history: list[HistoryMessage] = Field(default=[], max_length=_MAX_HISTORY)
+
+    def options(self) -> dict[str, Any]:
+        """The engine's keyword arguments."""
+        return {
+            "max_tokens": self.max_tokens,
+            "collection": self.collection,
+            "document_ids": self.document_ids,
+            "metadata": self.metadata,
+            "history": [item.message() for item in self.history],
+        }
+
+
+class AskRequest(SearchRequest):
+    """A question whose answer is wanted."""
+
+    constraints: Constraints = []
+    role: str | None = Field(None, max_length=20_000, description="Replaces the default role text.")
+    think: bool = Field(False, description="Ask the model to reason step by step.")
+    stream: bool = Field(False, description="Send text parts as server-sent events, then the answer.")
+
+    def options(self) -> dict[str, Any]:
+        more = {"constraints": self.constraints, "role": self.role, "think": self.think}
+        return {**super().options(), **more}
+
+
+class TextUpload(Wire):
+    """A document sent as text."""
+
+    text: str = Field(min_length=1)
+    title: str = Field("", max_length=500)
+    source: str | None = Field(
+        None, min_length=1, max_length=1000, description="Its identity; made from the text if left out."
+    )
+    collection: Collection = DEFAULT_COLLECTION
+
+
+class UrlUpload(Wire):
+    """A document to be fetched."""
+
+    url: str = Field(min_length=1, max_length=8000)
+    collection: Collection = DEFAULT_COLLECTION
+
+
+class CollectionRequest(Wire):
+    """A collection to be made."""
+
+    name: Collection
+
+
+class TextPart(BaseModel):
+    """A part of a message's content; only text is read."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    """An OpenAI chat message. Fields beyond these (`name`, `refusal`) are accepted and not used."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool | None = False
+
+
+class FoveaOptions(Wire):
+    """What this server offers beyond OpenAI's fields."""
+
+    collection: Collection = DEFAULT_COLLECTION
+    max_tokens: MaxTokens = None
+    constraints: Constraints = []
+    think: bool = False
+
+
+class ChatRequest(BaseModel):
+    """An OpenAI chat completion request.
+
+    Fields that steer a model's sampling (`temperature`, `top_p`, `seed` ...) are accepted and not used, and so are the
+    answer's length limits. Any model name is accepted: the configured model answers.
+    """
+
+    model: str = "fovea"
+    messages: list[ChatMessage] = Field(min_length=1, max_length=_MAX_HISTORY)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = Field(None, description="Only one choice is made.")
+    max_tokens: int | None = Field(None, description="Length of the answer, as OpenAI defines it; not used.")
+    max_completion_tokens: int | None = Field(None, description="Length of the answer, as OpenAI defines it; not used.")
+    fovea: FoveaOptions = FoveaOptions()
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)

@@ -1,0 +1,144 @@
+"""Uploads as jobs: names made harmless, identities fixed, bytes committed before the caller hears of it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import NotFound, UsageError
+from domain.jobs import DocumentInfo, ErrorInfo, Job, JobStatus
+from domain.protocols import JobQueue
+from service.api.errors import Busy
+from service.api.schemas import TextUpload, UrlUpload
+from service.worker import UPLOAD, upload_payload
+
+if TYPE_CHECKING:
+    from service.engine import Engine
+
+_MAX_NAME = 255
+_MAX_SOURCE = 1000
+_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file as it came over the wire; `name` may hold folders and is display data only."""
+
+    name: str
+    data: bytes
+    media_type: str | None
+
+
+class Uploads:
+    """Accepts uploads and tells how far they are."""
+
+    def __init__(self, jobs: JobQueue, engine: Engine, tenant: str) -> None:
+        self._jobs = jobs
+        self._engine = engine
+        self._tenant = tenant
+
+    def accept_file(self, file: UploadedFile, collection: str, source: str = "") -> dict[str, Any]:
+        """Accept one file; `source` is its identity where its name is not."""
+        shown = clean_name(file.name)
+        source = clean_name(source) or shown
+        if not shown:
+            raise UsageError("An uploaded file has no name; its name is its identity and tells its format.")
+        if len(source) > _MAX_SOURCE:
+            raise UsageError(f"A file name has {len(source):,} characters; at most {_MAX_SOURCE:,} are kept.")
+        name = re.split(r"[/\\]", shown)[-1][-_MAX_NAME:]
+        payload = upload_payload(
+            "file", tenant=self._tenant, collection=collection, source=source, name=name, media_type=file.media_type
+        )
+        return self._enqueue(payload, file.data)
+
+    def accept_text(self, upload: TextUpload) -> dict[str, Any]:
+        # Text that is sent twice is one document: the id comes from what it says.
+        digest = sha256(f"{upload.title}\x00{upload.text}".encode()).hexdigest()
+        source = clean_name(upload.source or "") or f"text-{digest[:20]}"
+        payload = upload_payload(
+            "text", tenant=self._tenant, collection=upload.collection, source=source, title=clean_name(upload.title)
+        )
+        return self._enqueue(payload, upload.text.encode())
+
+    def accept_url(self, upload: UrlUpload) -> dict[str, Any]:
+        url = upload.url.strip()
+        if not re.match(r"https?://", url, re.IGNORECASE):
+            raise UsageError("Only http:// and https:// addresses can be fetched.", code="url_forbidden")
+        return self._enqueue(upload_payload("url", tenant=self._tenant, collection=upload.collection, source=url), None)
+
+    def state(self, document: str) -> dict[str, Any]:
+        """A document with its state: queued, running, failed or ready. Raises NotFound."""
+        jobs = self._jobs.of_document(document)
+        newest = jobs[0] if jobs else None
+        info = self._stored(document)
+        if info is None and (newest is None or newest.status is JobStatus.READY):
+            raise NotFound(f"There is no document {document!r}.")
+        shown = info.to_dict() if info else _pending(document, newest)
+        return {**shown, "state": _state(info, newest), "job": newest.to_dict() if newest else None}
+
+    def delete(self, document: str) -> None:
+        """Delete a document and whatever of it waits to be indexed. Raises NotFound, Busy while it is being indexed."""
+        unfinished = [job for job in self._jobs.of_document(document) if job.status in _UNFINISHED]
+        if any(job.status is JobStatus.RUNNING for job in unfinished):
+            raise Busy(f"Document {document!r} is being indexed at this moment; delete it when that is done.")
+        for job in unfinished:
+            self._jobs.fail(job.id, ErrorInfo("cancelled", "The document was deleted before it was indexed."))
+        try:
+            self._engine.delete(document)
+        except NotFound:
+            if not unfinished:
+                raise
+
+    def _enqueue(self, payload: dict[str, Any], blob: bytes | None) -> dict[str, Any]:
+        job = self._jobs.enqueue(UPLOAD, payload, blob)
+        return {
+            "id": payload["document_id"],
+            "source": payload["source"],
+            "job_id": job.id,
+            "status": JobStatus.QUEUED.value,
+        }
+
+    def _stored(self, document: str) -> DocumentInfo | None:
+        try:
+            return self._engine.get_document(document)
+        except NotFound:
+            return None
+
+
+def clean_name(name: str) -> str:
+    r"""A name without control, format and surrogate characters: it is shown, stored, and never used as a path.
+
+    >>> clean_name(" re\x00port\u202e.pdf ")
+    'report.pdf'
+    """
+    kept = (char for char in unicodedata.normalize("NFC", name) if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
+    return "".join(kept).strip()
+
+
+def _state(info: DocumentInfo | None, newest: Job | None) -> str:
+    if newest is not None and newest.status in _UNFINISHED:
+        return newest.status.value
+    if newest is not None and newest.status is JobStatus.FAILED:
+        return JobStatus.FAILED.value
+    return JobStatus.FAILED.value if info is not None and info.error else JobStatus.READY.value
+
+
+def _pending(document: str, job: Job | None) -> dict[str, Any]:
+    """What is known of a document that is not stored yet: the shape of a stored one, with `status` null."""
+    payload = job.payload if job else {}
+    return {
+        "id": document,
+        "source": payload.get("source", ""),
+        "title": payload.get("title") or payload.get("name") or payload.get("source", ""),
+        "collection": payload.get("collection", ""),
+        "media_type": payload.get("media_type") or "",
+        "status": None,
+        "chunks": 0,
+        "characters": 0,
+        "updated_at": "",
+        "error": job.error.to_dict() if job and job.error else None,
+        "metadata": {},
+    }

@@ -1,0 +1,165 @@
+// The words of the page, in English and Chinese. `t(name, values)` fills {placeholders}.
+
+const WORDS = {
+  en: {
+    otherLanguage: "中文",
+    newChat: "New chat",
+    apiDocs: "API",
+    documents: "Documents",
+    dropHere: "Drop files or choose",
+    dropFormats: "PDF, Word, PowerPoint, Excel, HTML, Markdown, text …",
+    noDocuments: "No documents yet. Drop some above, then ask about them.",
+    more: "Show more",
+    conversation: "Conversation",
+    welcomeTitle: "Ask your documents",
+    welcomeText:
+      "Each answer names the sentences it rests on: press a number to see them in their document. Below it stands what was sent to the model, and what was left out.",
+    askPlaceholder: "Ask a question …",
+    question: "Question",
+    send: "Ask",
+    stop: "Stop",
+    options: "Options",
+    maxTokens: "Context tokens, at most",
+    constraints: "Rules for the answer, one a line",
+    constraintsPlaceholder: "Answer in one sentence.",
+    close: "Close",
+    keyTitle: "API key",
+    keyText: "This server asks for its key. It is kept until this tab is closed.",
+    continue: "Continue",
+    working: "Looking …",
+    stopped: "Stopped.",
+    sent: "{sent} tokens of evidence sent",
+    avoided: "{avoided} avoided ({percent} %)",
+    details: "What was sent and what was left out",
+    billPart: "Part",
+    billTokens: "Tokens",
+    system: "System",
+    constraintsPart: "Rules",
+    history: "Conversation",
+    evidence: "Evidence",
+    questionPart: "Question",
+    total: "Whole prompt",
+    baseline: "Evidence of plain top-10 chunks",
+    countedBy: "Counted with {tokenizer}.",
+    sentPassages: "Sent",
+    dropped: "Left out: {count} passages",
+    dropped_one: "Left out: 1 passage",
+    reason_below_threshold: "too weak a support for the question: {count}",
+    reason_budget: "no longer fitted: {count}",
+    reason_duplicate: "says what is already sent: {count}",
+    reason_document_cap: "its document has its share: {count}",
+    reason_rank: "others sufficed: {count}",
+    page: "page {page}",
+    citation: "Source {mark}: {title}",
+    unverified: "The sentence of the answer and its source do not clearly agree: check it.",
+    abstained: "No answer in the documents",
+    degraded: "The model was not reachable: this answer quotes the documents directly",
+    answeredIn: "{seconds} s",
+    source: "Source",
+    uploading: "uploading",
+    queued: "waiting",
+    running: "reading",
+    ready: "ready",
+    failed: "failed",
+    remove: "Delete",
+    reallyRemove: "Delete for good?",
+    openDocument: "Show the text of {title}",
+    chunks: "{count} passages",
+    chunks_one: "1 passage",
+    lost: "The connection broke off. Ask again.",
+    unreachable: "The server cannot be reached.",
+    truncatedText: "Only a part is shown; the document has {count} characters.",
+  },
+  zh: {
+    otherLanguage: "English",
+    newChat: "新对话",
+    apiDocs: "接口",
+    documents: "文档",
+    dropHere: "把文件拖到这里，或点击选择",
+    dropFormats: "PDF、Word、PowerPoint、Excel、HTML、Markdown、文本……",
+    noDocuments: "还没有文档。先在上方添加，然后提问。",
+    more: "显示更多",
+    conversation: "对话",
+    welcomeTitle: "向您的文档提问",
+    welcomeText: "每个回答都会标出所依据的句子：点击编号即可在原文中查看。回答下方列出发送给模型的内容，以及省去的内容。",
+    askPlaceholder: "请输入问题……",
+    question: "问题",
+    send: "提问",
+    stop: "停止",
+    options: "选项",
+    maxTokens: "上下文词元上限",
+    constraints: "对回答的要求，每行一条",
+    constraintsPlaceholder: "请用一句话回答。",
+    close: "关闭",
+    keyTitle: "API 密钥",
+    keyText: "此服务器需要密钥。密钥只保留到关闭此标签页为止。",
+    continue: "继续",
+    working: "正在查找……",
+    stopped: "已停止。",
+    sent: "发送证据 {sent} 词元",
+    avoided: "节省 {avoided}（{percent}%）",
+    details: "发送了什么，省去了什么",
+    billPart: "部分",
+    billTokens: "词元",
+    system: "系统",
+    constraintsPart: "要求",
+    history: "对话历史",
+    evidence: "证据",
+    questionPart: "问题",
+    total: "整个提示",
+    baseline: "普通前 10 段所需的证据",
+    countedBy: "按 {tokenizer} 计数。",
+    sentPassages: "已发送",
+    dropped: "省去 {count} 段",
+    reason_below_threshold: "与问题关系不够：{count}",
+    reason_budget: "放不下：{count}",
+    reason_duplicate: "内容重复：{count}",
+    reason_document_cap: "该文档已占足份额：{count}",
+    reason_rank: "其他段落已足够：{count}",
+    page: "第 {page} 页",
+    citation: "来源 {mark}：{title}",
+    unverified: "回答中的这句话与来源不完全一致，请核对。",
+    abstained: "文档中没有答案",
+    degraded: "模型无法访问：此回答直接摘自文档",
+    answeredIn: "{seconds} 秒",
+    source: "来源",
+    uploading: "上传中",
+    queued: "等待中",
+    running: "读取中",
+    ready: "完成",
+    failed: "失败",
+    remove: "删除",
+    reallyRemove: "确定删除？",
+    openDocument: "显示《{title}》的文本",
+    chunks: "{count} 段",
+    lost: "连接中断，请重新提问。",
+    unreachable: "无法连接服务器。",
+    truncatedText: "只显示一部分；文档共有 {count} 个字符。",
+  },
+};
+
+let language = sessionStorage.getItem("fovea-language") || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+
+export function t(name, values = {}) {
+  const words = WORDS[language];
+  const form = values.count === "1" && `${name}_one` in words ? `${name}_one` : name;
+  return words[form].replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
+}
+
+export function number(value) {
+  return new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en").format(value);
+}
+
+/** Write the words into every element that names one. */
+export function translate(root = document) {
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
+  for (const element of root.querySelectorAll("[data-placeholder]")) element.placeholder = t(element.dataset.placeholder);
+  for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));
+}
+
+export function switchLanguage() {
+  language = language === "zh" ? "en" : "zh";
+  sessionStorage.setItem("fovea-language", language);
+  translate();
+}

