@@ -128,9 +128,10 @@ def make_chunker(settings: IngestionSettings, counter: Any) -> Chunker:
 
 def make_reranker(settings: Settings, codec: Any) -> Reranker:
     def attention() -> Reranker:
+        from attention_core.projection import shipped_dense_floor
         from attention_core.reranker import AttentionReranker
 
-        return AttentionReranker(codec)
+        return AttentionReranker(codec, shipped_dense_floor(settings.encoder.model))
 
     def none() -> Reranker:
         from retrieval.fused_order import FusedOrder

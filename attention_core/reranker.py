@@ -1,0 +1,205 @@
+"""The attention reranker: question tokens look over the stored tokens of every candidate, once, for all scores.
+
+    packed tokens of all candidates -> one flat batch (N, d) -> one product with the question (N, Tq)
+      -> best match of each question token per sentence (S, Tq) -> evidence -> scores of sentences and chunks
+
+Nothing is padded and no score depends on the other candidates, so neither their order nor their number matters. All
+of it is numpy: at this size a matrix product in torch is no faster, and importing torch would cost the first
+question seconds. `attention.py` holds the same mathematics for reading, and a test holds the two together.
+
+Candidates without token vectors (an embedder that gives sentence vectors only) are judged by the question's words;
+when the question itself has no token vectors, the chunks keep the retriever's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attention_core.batching import Layout, lay_out, rows_under_headers
+from attention_core.codec import TokenBatch, batched
+from attention_core.evidence import chunk_logits, dense_evidence, gather, probability, sentence_logits
+from attention_core.overlap import question_terms, term_hits
+from attention_core.pooling import segment_max, segment_softmax
+from attention_core.question import token_weights, total_idf
+from domain.protocols import TokenCodec
+from domain.search import (
+    AttentionWeights,
+    Candidate,
+    FloatArray,
+    Query,
+    ScoredChunk,
+    ScoredSentence,
+    TokenVectors,
+)
+
+_NO_MATCH = 0.0  # similarity to a sentence without tokens: two unrelated centred tokens
+
+# What a repeated and a missing word are worth where no vectors are stored, as similarities: the averages that attention
+# gives to sentences with all and with none of the question's words.
+_HIT, _MISS = 0.80, 0.36
+
+# BM25 gives a term at most k1 + 1 = 2.2 times its IDF (`k1` = 1.2), so a share of that sum lies in 0..1.
+_BM25_CEILING = 2.2
+
+# A matrix kernel adds in an order that depends on where a row stands, which moves the last bits. Rounding the log-odds
+# away from there lets equal chunks tie and keep their order.
+_DECIMALS = 5
+
+# For showing weights: exp(30 * cosine) halves every 0.023; the null key takes over where nothing is closer than 0.35.
+_SHARPNESS, _NULL_SIMILARITY = 30.0, 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One candidate with the log-odds of the chunk, the scores of its sentences and the evidence of the whole chunk."""
+
+    candidate: Candidate
+    logit: float
+    sentences: list[float]
+    attention: float | None
+    weights: AttentionWeights | None = None
+
+
+class AttentionReranker:
+    """Scores chunks and sentences by IDF-weighted attention over stored token vectors; implements `Reranker`.
+
+    Sentence scores lie in 0..1 and compare across chunks and searches: about 0.5 is where evidence begins. They are
+    calibrated for the shipped encoder and its projection; with other encoders the order holds, the level may not.
+    Both constants of an encoder, projection and floor of the dense scores, come with its weights.
+    """
+
+    name = "attention"
+
+    def __init__(self, codec: TokenCodec, dense_floor: float | None = None) -> None:
+        """`dense_floor`: the cosine that the encoder gives to unrelated texts; without it dense scores are not used."""
+        self._codec = batched(codec)
+        self._dense_floor = dense_floor
+
+    def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
+        """All candidates, best first; ties keep their order. Raises DomainError when stored vectors are damaged."""
+        return self._rerank(query, candidates, explain=False)
+
+    def explain(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
+        """`rerank` with `attention` filled in for every chunk that has token vectors.
+
+        Two heads, weights (2, Tq, Td): what means the same (softmax of similarity over all tokens of the search and
+        a null key), and what is the same token of the vocabulary. Rows sum to at most 1 over the whole search.
+        """
+        return self._rerank(query, candidates, explain=True)
+
+    def _rerank(self, query: Query, candidates: Sequence[Candidate], explain: bool) -> list[ScoredChunk]:
+        with_tokens, without = self._split(query, candidates)
+        judged = dict(zip(without, self._by_words(query, [candidates[at] for at in without]), strict=True))
+        if query.tokens is None or not len(query.tokens):
+            ranked = sorted(judged, key=lambda at: -candidates[at].scores.get("fused", 0.0))
+            return [_fused_order(judged[at]) for at in ranked]
+        seen = self._by_attention(query, query.tokens, [candidates[at] for at in with_tokens], explain)
+        judged |= dict(zip(with_tokens, seen, strict=True))
+        ranked = sorted(range(len(candidates)), key=lambda at: -judged[at].logit)  # stable: ties keep their order
+        return [_scored(judged[at]) for at in ranked]
+
+    @staticmethod
+    def _split(query: Query, candidates: Sequence[Candidate]) -> tuple[list[int], list[int]]:
+        attends = query.tokens is not None and len(query.tokens) > 0
+        ready = [attends and bool(one.stored.token_blob) and bool(one.chunk.sentences) for one in candidates]
+        positions = range(len(candidates))
+        return [at for at in positions if ready[at]], [at for at in positions if not ready[at]]
+
+    def _by_attention(
+        self, query: Query, tokens: TokenVectors, candidates: Sequence[Candidate], explain: bool
+    ) -> list[_Judged]:
+        if not candidates:
+            return []
+        batch = self._codec.decode_many([one.stored.token_blob or b"" for one in candidates])
+        layout = lay_out([one.chunk for one in candidates], batch.counts, batch.offsets)
+        similarity = similarities(batch, self._codec.project(tokens.vectors))  # (N, Tq)
+        matches = segment_max(similarity, layout.token_sentence, layout.n_sentences, empty=_NO_MATCH)  # (S, Tq)
+        matches = _with_headers(matches, candidates, layout)
+        judged = self._judge(query, candidates, matches, token_weights(tokens.offsets, query.terms), layout)
+        if not explain:
+            return judged
+        shown = _attention_weights(similarity, batch, tokens)
+        return [replace(one, weights=weights) for one, weights in zip(judged, shown, strict=True)]
+
+    def _by_words(self, query: Query, candidates: Sequence[Candidate]) -> list[_Judged]:
+        terms = question_terms(query)
+        texts = [one.chunk.sentence_text(sentence) for one in candidates for sentence in one.chunk.sentences]
+        hits = term_hits(query.text, terms, texts)  # (S, terms)
+        matches = (_MISS + (_HIT - _MISS) * hits).astype(np.float32)
+        spans = np.array([(term.span.start, term.span.end) for term in terms], dtype=np.int32).reshape(-1, 2)
+        weights = token_weights(spans, terms)
+        layout = lay_out(
+            [one.chunk for one in candidates], np.zeros(len(candidates), np.int64), np.zeros((0, 2), np.int32)
+        )
+        judged = self._judge(query, candidates, _with_headers(matches, candidates, layout), weights, layout)
+        return [replace(one, attention=None) for one in judged]
+
+    def _judge(
+        self, query: Query, candidates: Sequence[Candidate], matches: FloatArray, weights: FloatArray, layout: Layout
+    ) -> list[_Judged]:
+        evidence = gather(matches, weights, layout)
+        dense = dense_evidence([one.scores.get("dense") for one in candidates], evidence.chunk, self._dense_floor)
+        lexical = _lexical_shares(query, candidates)
+        sentences = probability(sentence_logits(evidence, dense, lexical, layout).round(_DECIMALS)).tolist()
+        chunks = chunk_logits(evidence, dense, lexical).round(_DECIMALS)
+        bounds = layout.first_sentence
+        return [
+            _Judged(one, float(chunks[at]), sentences[bounds[at] : bounds[at + 1]], float(evidence.chunk[at]))
+            for at, one in enumerate(candidates)
+        ]
+
+
+def similarities(batch: TokenBatch, question: FloatArray) -> FloatArray:
+    """Cosines of N stored tokens with Tq question tokens, shape (N, Tq), from their codes; `question` has unit rows."""
+    return (batch.codes @ question.T) * batch.scales[:, None]
+
+
+def _with_headers(matches: FloatArray, candidates: Sequence[Candidate], layout: Layout) -> FloatArray:
+    """Matches (S, Tq) in which a row of a table also says what its header says.
+
+    "China | 55" answers a question about allowances only under "Country | Daily allowance": a row is read with its
+    header, as a person reads it, and the selection sends the two together.
+    """
+    rows, headers = rows_under_headers([one.chunk for one in candidates], layout)
+    read = matches.copy()
+    read[rows] = np.maximum(matches[rows], matches[headers])
+    return read
+
+
+def _lexical_shares(query: Query, candidates: Sequence[Candidate]) -> FloatArray:
+    """BM25 of each chunk as a share of what the question could reach at most, shape (C,); 0 where it was not found."""
+    ceiling = _BM25_CEILING * total_idf(query.terms)
+    scores = [one.scores.get("lexical", 0.0) for one in candidates]
+    if ceiling <= 0:
+        return np.zeros(len(scores), dtype=np.float32)
+    shares: FloatArray = np.clip(np.array(scores, dtype=np.float32) / ceiling, 0.0, 1.0)
+    return shares
+
+
+def _attention_weights(similarity: FloatArray, batch: TokenBatch, tokens: TokenVectors) -> list[AttentionWeights]:
+    """The weights of both heads, cut by chunk: (2, Tq, Td) each."""
+    meaning = segment_softmax(_SHARPNESS * similarity, null=_SHARPNESS * _NULL_SIMILARITY)  # (N, Tq)
+    same = (batch.ids[:, None] == tokens.ids[None, :]).astype(np.float32)
+    same /= np.maximum(same.sum(axis=0), 1.0)
+    heads = np.stack((meaning, same)).transpose(0, 2, 1)  # (H, Tq, N)
+    cuts = np.cumsum(batch.counts)[:-1]
+    parts = zip(np.split(heads, cuts, axis=2), np.split(batch.offsets, cuts), strict=True)
+    return [AttentionWeights(np.ascontiguousarray(part), tokens.offsets, offsets) for part, offsets in parts]
+
+
+def _scored(judged: _Judged) -> ScoredChunk:
+    candidate = judged.candidate
+    scores = dict(candidate.scores)
+    if judged.attention is not None:
+        scores["attention"] = judged.attention
+    sentences = tuple(map(ScoredSentence, candidate.chunk.sentences, judged.sentences))
+    score = float(probability(np.array(judged.logit)))
+    return ScoredChunk(candidate.stored, score, sentences, scores, judged.weights)
+
+
+def _fused_order(judged: _Judged) -> ScoredChunk:
+    """Where attention has no say the chunk's score is the retriever's own, so that order and score agree."""
+    return replace(_scored(judged), score=judged.candidate.scores.get("fused", 0.0))
