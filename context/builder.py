@@ -1,0 +1,114 @@
+"""From a question and its scored chunks to a prompt that keeps its promises.
+
+1. What may never be lost (system text, constraints, question, reserve) must fit, else ContextBudgetError.
+2. The conversation gets a bounded part of the context ceiling.
+3. Sentences are selected into what is left, and laid out.
+4. The finished messages are counted. Where they exceed a bound, because tokens of a join can exceed the sum of its
+   parts, the selection is repeated with a ceiling lowered by the excess, so that the weakest evidence goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from context.budget import TokenBudget
+from context.history import carried_history
+from context.language import Language, detect_language
+from context.layout import Prompt, PromptLayout
+from context.rendering import clip_title, fence, place
+from context.selection import EvidenceSelector, Selection, SelectionPolicy
+from context.templates import WORDINGS, abstention
+from domain.answers import AskOptions, Context, ContextBill
+from domain.protocols import TokenCounter
+from domain.search import Query, ScoredChunk
+
+DEFAULT_MAX_TOKENS = 1_000  # context tokens; answers rarely need a third of it, and selection stops by itself
+DEFAULT_HISTORY_TOKENS = 400
+_HISTORY_SHARE = 4  # the conversation may take a quarter of the context ceiling: evidence comes first
+_BASELINE_CHUNKS = 10  # plain top-10 is what ordinary RAG sends
+_LEAST_STEP = 4  # tokens by which a ceiling that was exceeded is lowered at least
+
+
+class ContextBuilder:
+    """Builds prompts within one model's limits. Stateless between calls, so one instance serves all threads."""
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        *,
+        limit: int,
+        reserve: int,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        policy: SelectionPolicy | None = None,
+        history_tokens: int = DEFAULT_HISTORY_TOKENS,
+    ) -> None:
+        """`limit` is the model's window, `reserve` its longest answer (kept to a quarter of the window at most)."""
+        self._budget = TokenBudget.for_model(limit, reserve, counter)
+        self._selector = EvidenceSelector(self._budget, policy or SelectionPolicy())
+        self._max_tokens = max_tokens
+        self._history_tokens = history_tokens
+
+    def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context:
+        """The prompt for `query.text` with evidence out of `scored`, best first. Raises ContextBudgetError."""
+        language = detect_language(query.text)
+        layout = PromptLayout(query.text, language, options, self._budget)
+        bare = layout.arrange("", (), {}).cost
+        self._budget.require(bare.system, bare.constraints, bare.question)
+        wanted = self._max_tokens if options.max_tokens is None else options.max_tokens
+        ceiling = max(0, min(wanted, self._budget.prompt - bare.total))
+        history = self._carried(options, ceiling, language)
+        prompt, selection = self._fill(layout, history, scored, ceiling, language)
+        return Context(
+            question=query.text,
+            messages=prompt.messages,
+            evidence=prompt.evidence,
+            bill=self._bill(prompt, scored),
+            dropped=selection.dropped,
+            context_tokens=prompt.cost.context,
+            abstention="" if prompt.evidence else _abstention(language, scored),
+        )
+
+    def _carried(self, options: AskOptions, ceiling: int, language: Language) -> str:
+        bound = min(self._history_tokens, ceiling // _HISTORY_SHARE)
+        return carried_history(options.history, bound, WORDINGS[language], self._budget.count)
+
+    def _fill(
+        self, layout: PromptLayout, history: str, scored: Sequence[ScoredChunk], ceiling: int, language: Language
+    ) -> tuple[Prompt, Selection]:
+        """The fullest prompt within the bounds: lower the ceiling of the evidence until the messages hold them."""
+        ordinals = {item.chunk.id: item.chunk.ordinal for item in scored}
+        room = ceiling - self._budget.count(history) - self._budget.count(fence("f" * 6, [""]))
+        while True:
+            selection = self._selector.select(scored, max(0, room), WORDINGS[language])
+            prompt = layout.arrange(history, selection.evidence, ordinals)
+            excess = max(prompt.cost.context - ceiling, prompt.cost.total - self._budget.prompt)
+            if excess <= 0 or not (selection.evidence or history):
+                return prompt, selection
+            if not selection.evidence:
+                history = ""
+            room = min(room, sum(item.tokens for item in selection.evidence)) - max(excess, _LEAST_STEP)
+
+    def _bill(self, prompt: Prompt, scored: Sequence[ScoredChunk]) -> ContextBill:
+        cost = prompt.cost
+        plain = "\n\n".join(item.chunk.text for item in scored[:_BASELINE_CHUNKS])
+        return ContextBill(
+            system=cost.system,
+            constraints=cost.constraints,
+            history=cost.history,
+            evidence=cost.evidence,
+            question=cost.question,
+            reserve=self._budget.reserve,
+            limit=self._budget.limit,
+            baseline=self._budget.count(plain),
+            tokenizer=self._budget.counter.name,
+        )
+
+
+def _abstention(language: Language, scored: Sequence[ScoredChunk]) -> str:
+    """Says that the documents hold no answer, and where the nearest passage stands."""
+    if not scored:
+        return abstention(language)
+    nearest = scored[0]
+    page = nearest.chunk.pages[0].number if nearest.chunk.pages else None
+    headings = [heading for heading in nearest.chunk.heading_path if heading != nearest.document.title]
+    return abstention(language, clip_title(nearest.document.title), place(WORDINGS[language], headings, page))

@@ -1,0 +1,52 @@
+"""Which neighbours a sentence needs to be understood on its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_CELL = re.compile(r" \| |\t|^\||\|$")
+_RULE = re.compile(r"[\s|:+-]+")  # the line under the header of a Markdown table
+
+# Openings that point back at what was just said. Relative to their cost (one sentence) they are kept few: words that
+# mostly open sentences of their own ("there", "one", "first", 在) are not among them.
+_OPENING_EN = re.compile(
+    r"[\"'“‘(\[*_-]*(it|its|it's|they|them|their|theirs|he|she|his|her|him|this|that|these|those|such|both"
+    r"|the (former|latter|same)"
+    r"|however|therefore|thus|hence|moreover|furthermore|additionally|also|consequently|instead|nevertheless|nonetheless"
+    r"|otherwise|similarly|likewise|in (addition|contrast|particular|this case|that case)|as a result|for this reason"
+    r"|on the other hand|but|and|yet|so|then)\b",
+    re.IGNORECASE,
+)
+_OPENING_ZH = re.compile(
+    r"[“「『（(]*(它|他|她|牠|其(?!他|它|中|实|實|次|余|餘)|这|這|那|此|该|該|上述|前者|后者|後者|两者|兩者|同时|同時|因此|所以|因而|于是|於是"
+    r"|然而|但|不过|不過|而且|并且|並且|此外|另外|同样|同樣|相反|否则|否則|随后|隨後)"
+)
+
+
+def leans_on_predecessor(sentence: str) -> bool:
+    """True when a sentence opens with a pronoun or a connective, so that its subject stands in the sentence before.
+
+    >>> leans_on_predecessor("However, it was repealed."), leans_on_predecessor("The law was repealed.")
+    (True, False)
+    """
+    text = sentence.lstrip()
+    return bool(_OPENING_EN.match(text) or _OPENING_ZH.match(text))
+
+
+def is_row(text: str) -> bool:
+    """True for a line of cells, parted by ` | ` or tabs."""
+    return "\n" not in text.strip() and bool(_CELL.search(text.strip()))
+
+
+def header_row(sentences: Sequence[str], place: int) -> int | None:
+    """The place of the header row over the row `sentences[place]`; None for other sentences and the header itself.
+
+    Rows of a table stand together, so its header is the first of the run of rows.
+    """
+    if not is_row(sentences[place]):
+        return None
+    first = place
+    while first and is_row(sentences[first - 1]):
+        first -= 1
+    return first if first < place and not _RULE.fullmatch(sentences[first]) else None

@@ -1,0 +1,119 @@
+"""Answers by quoting: the best sentences of the evidence, each with its mark. No model, no network, no invention.
+
+The context builder has decided already what supports an answer and whether anything does. What is left is to be brief:
+the best sentence, then further ones only while they are nearly as good and say something new.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.answers import Context, Usage
+from domain.documents import Span
+from domain.protocols import TokenCounter
+from domain.search import Evidence
+from generation.stream import Generation, Outcome
+
+_NEARLY_AS_GOOD = 0.8  # of the best sentence's score; a weaker second sentence is context, not answer
+_MOST_SHARED = 0.6  # of a sentence's words; one that shares more with what is quoted adds little
+_UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
+_CELL = " | "
+
+
+@dataclass(frozen=True, slots=True)
+class _Quote:
+    """A sentence that can be quoted, under the mark of its evidence; `header` is the header row of its table."""
+
+    mark: int
+    span: Span
+    text: str
+    score: float
+    header: str = ""
+
+    @property
+    def units(self) -> frozenset[str]:
+        return frozenset(_UNIT.findall(self.text.casefold()))
+
+
+class ExtractiveGenerator:
+    """The default generator. Stateless; equal contexts give equal answers."""
+
+    model = "extractive"
+
+    def __init__(
+        self,
+        counter: TokenCounter,
+        *,
+        max_sentences: int = 3,
+        context_window: int = 32_768,
+        max_output_tokens: int = 1_024,
+    ) -> None:
+        """`context_window` bounds the prompt that is accounted for, although no model reads it."""
+        self.context_window = context_window
+        self.max_output_tokens = max_output_tokens
+        self._counter = counter
+        self._max_sentences = max_sentences
+
+    def generate(self, context: Context) -> Generation:
+        """The answer, a sentence a part; the context's abstention when it holds no evidence."""
+        outcome = Outcome()
+        return Generation(self._parts(context, outcome), outcome)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens in the counter that was given."""
+        return self._counter.count(text)
+
+    def _parts(self, context: Context, outcome: Outcome) -> Iterator[str]:
+        quotes = choose_quotes(quotable(context.evidence), self._max_sentences)
+        written = [context.abstention] if not quotes else _written(quotes)
+        yield from written
+        outcome.finish_reason = "stop"
+        outcome.usage = Usage(prompt_tokens=0, completion_tokens=self.count_tokens("".join(written)))
+
+
+def quotable(evidence: Sequence[Evidence]) -> list[_Quote]:
+    """Every sentence of the evidence as a quote, in sending order; the header row of a table is no quote of its own."""
+    quotes = []
+    for item in evidence:
+        header = _header(item)
+        for sentence in item.sentences:
+            text = item.part(sentence.span).strip()
+            if text and text != header:
+                is_row = _CELL in text and "\n" not in text
+                quotes.append(_Quote(item.mark, sentence.span, text, sentence.score, header if is_row else ""))
+    return quotes
+
+
+def choose_quotes(quotes: Sequence[_Quote], most: int) -> list[_Quote]:
+    """At most `most` quotes, best first: nearly as good as the best one, and each with something new to say."""
+    chosen: list[_Quote] = []
+    for quote in sorted(quotes, key=lambda quote: -quote.score):
+        best = chosen[0].score if chosen else quote.score
+        if len(chosen) == most or quote.score < best * _NEARLY_AS_GOOD:
+            break
+        if not any(_shared(quote, other) > _MOST_SHARED for other in chosen):
+            chosen.append(quote)
+    return chosen
+
+
+def _header(item: Evidence) -> str:
+    """The header row of a table: the first part of the evidence, when it is a row."""
+    first = item.part(item.spans[0]).split("\n", 1)[0].strip() if item.spans else ""
+    return first if _CELL in first else ""
+
+
+def _shared(quote: _Quote, other: _Quote) -> float:
+    return len(quote.units & other.units) / max(1, len(quote.units))
+
+
+def _written(quotes: Sequence[_Quote]) -> list[str]:
+    """The parts of the answer; rows of a table stand on lines of their own under their header."""
+    parts = []
+    for place, quote in enumerate(quotes):
+        row = f"{quote.header}\n{quote.text}" if quote.header else quote.text
+        is_row = _CELL in quote.text
+        gap = "" if place == 0 else "\n" if is_row or _CELL in quotes[place - 1].text else " "
+        parts.append(f"{gap}{row} [{quote.mark}]")
+    return parts

@@ -1,0 +1,83 @@
+"""What a failed call to a model server means: which error to raise, whether and when to try again.
+
+An upstream's own words are never passed on: they can hold prompts, keys or another tenant's text. They are only
+searched for what tells one refusal from another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from domain.errors import GenerationError, GeneratorBadResponse, GeneratorUnreachable
+
+RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 10.0  # a server that asks for more gets no second call within this request
+
+# status -> (code, what to do)
+_REFUSALS = {
+    401: ("llm_unauthorized", "check the API key"),
+    402: ("llm_unauthorized", "check the account's balance"),
+    403: ("llm_unauthorized", "check that the API key may use this model"),
+    404: ("llm_model_not_found", "check base_url and the model's name"),
+    413: ("llm_context_length", "lower the context window to that of the model"),
+}
+_CONTEXT_WORDS = ("context_length", "context length", "context size", "maximum context", "too many tokens")
+
+
+def refused(status: int, body: str, where: str) -> GenerationError:
+    """The error for a status that is not worth a retry, or that retries did not cure."""
+    if status == 429:
+        return GeneratorUnreachable(
+            f"The language model server at {where} refuses further requests for now (status 429); try again later, "
+            "or raise its rate limit.",
+            code="llm_rate_limited",
+        )
+    if status in RETRYABLE_STATUSES or status >= 500:
+        return GeneratorUnreachable(
+            f"The language model server at {where} failed (status {status}); try again, or look at its log.",
+            code="llm_unavailable",
+        )
+    code, advice = _REFUSALS.get(status, ("llm_rejected", "check the model's settings"))
+    if status in (400, 422) and any(words in body.casefold() for words in _CONTEXT_WORDS):
+        code, advice = _REFUSALS[413]
+    return GeneratorBadResponse(
+        f"The language model server at {where} refused the request (status {status}): {advice}.", code=code
+    )
+
+
+def rejects_stream_options(status: int, body: str) -> bool:
+    """True when a server says that it does not know `stream_options`; the request is then sent without it."""
+    return status in (400, 422) and "stream_options" in body
+
+
+def retry_delay(attempt: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait after attempt `attempt` (from 0); None when the server asks for too long a wait.
+
+    A valid Retry-After (seconds or a date) is kept; otherwise exponential with jitter, so that clients that failed
+    together do not return together.
+    """
+    asked = _retry_after(headers.get("retry-after"))
+    if asked is not None:
+        return asked if asked <= _LONGEST_DELAY_SECONDS else None
+    longest = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0**attempt)
+    return longest * random.uniform(0.5, 1.0)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for; None where it is absent or not one."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, TypeError):
+            return None
+        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        return max(0.0, seconds)
+    return seconds if seconds >= 0 else None  # also drops nan

@@ -1,0 +1,227 @@
+"""The fewest sentences that support the answer, and nothing unreadable, twice or beyond the ceiling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from context.budget import TokenBudget
+from context.selection import EvidenceSelector, Selection, SelectionPolicy
+from context.templates import WORDINGS
+from domain.search import GAP, ScoredChunk
+from tests.context.context_examples import Source, WordCounter, document, ranked
+
+PLAIN = SelectionPolicy(keep_above=0.0, relative_to_best=0.5, abstain_below=0.0)
+
+
+def select(scored: list[ScoredChunk], ceiling: int = 1_000, policy: SelectionPolicy = PLAIN) -> Selection:
+    budget = TokenBudget(32_000, 0, WordCounter())
+    return EvidenceSelector(budget, policy).select(scored, ceiling, WORDINGS["en"])
+
+
+def texts(selection: Selection) -> list[str]:
+    return [item.text for item in selection.evidence]
+
+
+def reasons(selection: Selection) -> dict[str, str]:
+    return {item.chunk_id: item.reason for item in selection.dropped}
+
+
+@pytest.fixture
+def lease() -> Source:
+    return document(
+        [
+            ("The tenant pays rent monthly.", 0.9),
+            ("Pets need the landlord's written consent.", 0.2),
+            ("Rent is due on the first day.", 0.8),
+            ("Smoking is not allowed.", 0.1),
+        ],
+        headings=("Terms", "Payment"),
+    )
+
+
+def test_only_sentences_near_the_best_score_are_taken(lease: Source) -> None:
+    # 0.5 x 0.9 = 0.45 is the bar; the third sentence passes it, its neighbours do not.
+    policy = replace(PLAIN, gap_tokens=0)
+    assert texts(select(ranked(lease), policy=policy)) == [
+        "The tenant pays rent monthly." + GAP + "Rent is due on the first day."
+    ]
+
+
+def test_the_absolute_threshold_holds_too(lease: Source) -> None:
+    assert texts(select(ranked(lease), policy=replace(PLAIN, keep_above=0.85))) == ["The tenant pays rent monthly."]
+
+
+def test_nothing_is_sent_when_the_best_sentence_is_too_weak(lease: Source) -> None:
+    selection = select(ranked(lease), policy=replace(PLAIN, abstain_below=0.95))
+    assert selection.evidence == ()
+    assert reasons(selection) == {"doc-a-v-0": "below_threshold"}
+
+
+def test_no_candidates_give_no_evidence() -> None:
+    assert select([]) == Selection((), ())
+
+
+def test_spans_are_verbatim_disjoint_and_ascending(lease: Source) -> None:
+    (item,) = select(ranked(lease)).evidence
+    assert item.text == GAP.join(span.of(lease.text) for span in item.spans)
+    assert all(before.end < after.start for before, after in zip(item.spans, item.spans[1:], strict=False))
+
+
+def test_neighbouring_sentences_become_one_span() -> None:
+    source = document([("Rent is 500.", 0.9), ("Heating is 80.", 0.8)], joint="\n\n")
+    (item,) = select(ranked(source)).evidence
+    assert item.text == "Rent is 500.\n\nHeating is 80."
+    assert len(item.spans) == 1
+
+
+def test_a_short_sentence_between_two_taken_ones_closes_the_gap(lease: Source) -> None:
+    (item,) = select(ranked(lease)).evidence  # "Pets need ..." has 8 tokens, at most 12 are a gap
+    assert (
+        item.text
+        == "The tenant pays rent monthly. Pets need the landlord's written consent. Rent is due on the first day."
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "opening"),
+    [
+        ("The deposit is two rents.", "It is returned within a month."),
+        ("The deposit is two rents.", "However, damages are deducted."),
+        ("押金为两个月租金。", "它在退租后退还。"),
+        ("押金為兩個月租金。", "此外，房東可以扣除損失。"),
+    ],
+)
+def test_a_sentence_that_leans_on_its_predecessor_brings_it_along(before: str, opening: str) -> None:
+    (item,) = select(ranked(document([(before, 0.1), (opening, 0.9)]))).evidence
+    assert item.text == f"{before} {opening}"
+
+
+def test_a_dear_predecessor_stays_behind() -> None:
+    source = document([(" ".join(["word"] * 60) + ".", 0.1), ("It is returned within a month.", 0.9)])
+    assert texts(select(ranked(source))) == ["It is returned within a month."]
+
+
+def test_a_sentence_that_fits_only_without_its_predecessor_is_taken_alone() -> None:
+    source = document([("The deposit of the flat is two rents.", 0.1), ("It is returned.", 0.9)])
+    assert texts(select(ranked(source), ceiling=12)) == ["It is returned."]
+
+
+def test_a_table_row_brings_the_header_row_that_lies_before_its_chunk() -> None:
+    source = document(
+        [("2018 | 1,577", 0.9), ("2019 | 1,699", 0.1)], header=("Year | Capital expenditure", 0), joint="\n"
+    )
+    (item,) = select(ranked(source)).evidence
+    assert item.text == "Year | Capital expenditure" + GAP + "2018 | 1,577"
+    assert [span.of(source.text) for span in item.spans] == ["Year | Capital expenditure", "2018 | 1,577"]
+
+
+def test_a_table_row_brings_the_header_row_of_its_own_chunk() -> None:
+    rows = [("Intro.", 0.0), ("Year | Sales", 0.1), ("2017 | 3", 0.1), ("2018 | 4", 0.1), ("2019 | 5", 0.9)]
+    (item,) = select(ranked(document(rows, joint="\n")), policy=replace(PLAIN, gap_tokens=0)).evidence
+    assert item.text == "Year | Sales" + GAP + "2019 | 5"
+
+
+def test_the_ceiling_binds_and_says_so() -> None:
+    source = document(
+        [(f"Number {n} says a good many words about rent.", 0.9 - n / 100) for n in range(9)], per_chunk=1
+    )
+    selection = select(ranked(source), ceiling=40)
+    assert sum(item.tokens for item in selection.evidence) <= 40
+    assert len(selection.evidence) == 2
+    assert set(reasons(selection).values()) == {"budget"}
+
+
+def test_a_sentence_too_long_for_the_ceiling_makes_way_for_shorter_ones() -> None:
+    source = document([(" ".join(["rent"] * 50) + ".", 0.9), ("Rent is 500.", 0.8)])
+    assert texts(select(ranked(source), ceiling=20)) == ["Rent is 500."]
+
+
+def test_a_ceiling_is_not_a_target(lease: Source) -> None:
+    assert select(ranked(lease), ceiling=200).evidence == select(ranked(lease), ceiling=30_000).evidence
+
+
+def test_what_was_said_already_is_not_sent_again() -> None:
+    first = document([("The notice period is three months to the end of a quarter.", 0.9)], name="a")
+    copy = document([("The  notice period is three months to the end of a quarter.", 0.8)], name="b")
+    selection = select(ranked(first, copy))
+    assert [item.document_id for item in selection.evidence] == ["doc-a"]
+    assert reasons(selection) == {"doc-b-v-0": "duplicate"}
+
+
+def test_a_copy_edited_for_style_counts_as_said() -> None:
+    said = "The notice period for ending this lease is three months to the end of a calendar quarter in every case."
+    edited = "The notice period for ending this lease is three months to the end of a calendar quarter in each case."
+    selection = select(ranked(document([(said, 0.9)], name="a"), document([(edited, 0.8)], name="b")))
+    assert reasons(selection) == {"doc-b-v-0": "duplicate"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "The notice period for ending this lease is 6 months to the end of a calendar quarter in every case.",
+        "The notice period for ending this lease is not 3 months to the end of a calendar quarter in every case.",
+        "The notice period for ending this lease is 3 months to the end of a calendar quarter in every Berlin case.",
+    ],
+)
+def test_sentences_that_differ_in_a_number_a_name_or_a_negation_are_both_sent(other: str) -> None:
+    said = "The notice period for ending this lease is 3 months to the end of a calendar quarter in every case."
+    selection = select(ranked(document([(said, 0.9)], name="a"), document([(other, 0.8)], name="b")))
+    assert len(selection.evidence) == 2
+
+
+def test_overlapping_chunks_send_their_common_sentence_once() -> None:
+    source = document([("Rent is 500.", 0.9), ("Heating is 80.", 0.8)])
+    (whole,) = source.scored
+    again = replace(whole, stored=replace(whole.stored, chunk=replace(whole.chunk, id="doc-a-v-1", ordinal=1)))
+    selection = select([whole, again])
+    assert texts(selection) == ["Rent is 500. Heating is 80."]
+    assert reasons(selection) == {"doc-a-v-1": "duplicate"}
+
+
+def test_one_document_cannot_fill_the_prompt() -> None:
+    greedy = document([(f"Claim {n} about rent number {n}.", 0.9) for n in range(6)], per_chunk=1, name="a")
+    modest = document([("The rent is fair.", 0.8)], name="b")
+    selection = select(ranked(greedy, modest), policy=replace(PLAIN, max_chunks_per_document=3))
+    assert [item.document_id for item in selection.evidence].count("doc-a") == 3
+    assert "doc-b" in {item.document_id for item in selection.evidence}
+    assert sorted(reasons(selection).values()) == ["document_cap"] * 3
+
+
+def test_chunks_beyond_the_most_are_dropped_by_rank() -> None:
+    source = document([(f"Claim {n} about rent number {n}.", 0.9) for n in range(4)], per_chunk=1)
+    selection = select(ranked(source), policy=replace(PLAIN, max_chunks=2))
+    assert sorted(reasons(selection).values()) == ["rank", "rank"]
+
+
+def test_every_candidate_is_either_sent_or_named_as_dropped(lease: Source) -> None:
+    other = document([("Nothing of interest here.", 0.01)], name="b")
+    selection = select(ranked(lease, other))
+    named = {item.chunk_id for item in selection.evidence} | {item.chunk_id for item in selection.dropped}
+    assert named == {"doc-a-v-0", "doc-b-v-0"}
+    assert selection.dropped[0].tokens == 5
+
+
+def test_without_sentence_scores_the_chunk_score_stands_in(lease: Source) -> None:
+    (chunk,) = lease.scored
+    (item,) = select([replace(chunk, sentences=())]).evidence
+    assert item.text == lease.text
+
+
+def test_chunk_scores_without_a_scale_are_believed_in_their_order_only(lease: Source) -> None:
+    (chunk,) = lease.scored
+    fused = [replace(chunk, sentences=(), score=0.016)]  # a reciprocal rank, far below any probability of support
+    assert [item.text for item in select(fused, policy=SelectionPolicy()).evidence] == [lease.text]
+
+
+def test_sentences_without_a_usable_score_are_left_out(lease: Source) -> None:
+    (chunk,) = lease.scored
+    broken = tuple(replace(item, score=math.nan) for item in chunk.sentences)
+    assert select([replace(chunk, sentences=broken)]).evidence == ()
+
+
+def test_fill_takes_everything_that_fits(lease: Source) -> None:
+    weak = document([("Something else entirely.", -3.0)], name="b")
+    assert len(select(ranked(lease, weak), policy=SelectionPolicy.fill()).evidence) == 2

@@ -1,0 +1,67 @@
+"""The default generator quotes, cites and stays brief; without evidence it gives the context's abstention."""
+
+from __future__ import annotations
+
+from domain.answers import Usage
+from generation.extractive import ExtractiveGenerator
+from tests.generation.generation_examples import WordCounter, context, evidence
+
+
+def answer_to(*items: object, abstention: str = "", most: int = 3) -> str:
+    generator = ExtractiveGenerator(WordCounter(), max_sentences=most)
+    return "".join(generator.generate(context(*items, abstention=abstention)))  # type: ignore[arg-type]
+
+
+def test_the_best_sentence_is_quoted_with_its_mark() -> None:
+    lease = evidence([("Pets are welcome.", 0.3), ("The rent is 500 euros.", 0.9)])
+    assert answer_to(lease) == "The rent is 500 euros. [1]"
+
+
+def test_nearly_as_good_sentences_follow_best_first() -> None:
+    lease = evidence([("Heating is 80 euros.", 0.8), ("The rent is 500.", 0.9)])
+    annex = evidence([("A garage costs 50 more.", 0.85), ("The cat is grey.", 0.6)], mark=2)
+    assert answer_to(lease, annex) == "The rent is 500. [1] A garage costs 50 more. [2] Heating is 80 euros. [1]"
+
+
+def test_no_more_sentences_than_allowed() -> None:
+    lease = evidence([("Heating is 80 euros.", 0.9), ("The rent is 500.", 0.9)])
+    assert answer_to(lease, most=1) == "Heating is 80 euros. [1]"
+
+
+def test_what_is_said_is_not_said_again() -> None:
+    lease = evidence([("The rent is 500 euros.", 0.9)])
+    copy = evidence([("The rent is 500 euros a month.", 0.89), ("Heating costs 80.", 0.88)], mark=2)
+    assert answer_to(lease, copy) == "The rent is 500 euros. [1] Heating costs 80. [2]"
+
+
+def test_a_row_of_a_table_is_quoted_under_its_header() -> None:
+    table = evidence([("2018 | 1,577", 0.9)], header="Year | Capital expenditure")
+    assert answer_to(table) == "Year | Capital expenditure\n2018 | 1,577 [1]"
+
+
+def test_the_header_row_alone_is_no_answer() -> None:
+    table = evidence([("Year | Sales", 0.95), ("2018 | 4", 0.9)])
+    assert answer_to(table) == "Year | Sales\n2018 | 4 [1]"
+
+
+def test_chinese_sentences_are_compared_by_character() -> None:
+    lease = evidence([("租金为每月五百元。", 0.9), ("每月租金为五百元。", 0.89), ("押金两千。", 0.85)])
+    assert answer_to(lease) == "租金为每月五百元。 [1] 押金两千。 [1]"
+
+
+def test_without_evidence_the_abstention_is_the_answer() -> None:
+    assert answer_to(abstention="I don't know.") == "I don't know."
+
+
+def test_it_streams_a_sentence_a_part_and_accounts_for_itself() -> None:
+    lease = evidence([("The rent is 500.", 0.9), ("Heating costs 80.", 0.9)])
+    parts = ExtractiveGenerator(WordCounter()).generate(context(lease))
+    assert list(parts) == ["The rent is 500. [1]", " Heating costs 80. [1]"]
+    assert parts.usage == Usage(prompt_tokens=0, completion_tokens=9)
+    assert parts.finish_reason == "stop"
+
+
+def test_it_says_what_it_is() -> None:
+    generator = ExtractiveGenerator(WordCounter(), context_window=4_000, max_output_tokens=300)
+    assert (generator.model, generator.context_window, generator.max_output_tokens) == ("extractive", 4_000, 300)
+    assert generator.count_tokens("three little words") == 3
