@@ -165,7 +165,9 @@ class _Picking:
         chunk, sentences = self._scored[index].chunk, self.sentences[index]
         texts = [chunk.sentence_text(item.sentence) for item in sentences]
         glue: set[int] = set()
-        header = header_row(texts, place)
+        header = _header_place(chunk, sentences, place)
+        if header is None and chunk.header is None:
+            header = header_row(texts, place)  # a table that no loader marked, for example in plain text
         if header is not None and self._budget.count(texts[header]) <= self._policy.header_tokens:
             glue.add(header)
         elif place and leans_on_predecessor(texts[place]):
@@ -212,12 +214,21 @@ def sentences_of(scored: ScoredChunk) -> tuple[ScoredSentence, ...]:
     return tuple(sorted(usable, key=lambda item: item.sentence.span))
 
 
+def _header_place(chunk: Chunk, sentences: Sequence[ScoredSentence], place: int) -> int | None:
+    """The place of the sentence that holds the header of the row at `place`; None where the chunk does not hold it."""
+    header = chunk.header
+    if header is None or not sentences[place].sentence.is_row:
+        return None
+    return next((at for at, item in enumerate(sentences) if item.sentence.span.contains(header)), None)
+
+
 def draft_evidence(scored: ScoredChunk, taken: Sequence[ScoredSentence]) -> Evidence:
     """Evidence of one chunk from sentences in document order, led by the header row of a table that it continues."""
     chunk, document = scored.chunk, scored.document
     spans = _joined(chunk, [item.sentence.span for item in taken])
     texts = [chunk.text[span.start - chunk.span.start : span.end - chunk.span.start] for span in spans]
-    if chunk.header is not None and chunk.header_text and chunk.header.end <= spans[0].start:
+    continues_table = any(item.sentence.is_row for item in taken)
+    if continues_table and chunk.header is not None and chunk.header.end <= chunk.span.start:
         spans, texts = [chunk.header, *spans], [chunk.header_text, *texts]
     return Evidence(
         mark=_WIDEST_MARK,

@@ -143,11 +143,17 @@ def make_reranker(settings: Settings, codec: Any) -> Reranker:
 
 
 def make_context_builder(settings: Settings, generator: Generator, counter: TokenCounter) -> ContextBuilder:
+    from attention_core.projection import shipped_dense_floor
     from context.builder import ContextBuilder as Builder
+    from context.selection import SelectionPolicy
 
+    # Only the shipped encoders have a fitted scale; elsewhere the order of the scores holds, their level does not.
+    policy = SelectionPolicy()
+    if shipped_dense_floor(settings.encoder.model) is None:
+        policy = policy.without_scale()
     limit = min(generator.context_window, settings.context.prompt_limit)
     reserve = min(generator.max_output_tokens, settings.context.reserve)
-    return Builder(counter, limit=limit, reserve=reserve, max_tokens=settings.context.max_tokens)
+    return Builder(counter, limit=limit, reserve=reserve, max_tokens=settings.context.max_tokens, policy=policy)
 
 
 def make_generator(settings: GenerationSettings, whole: Settings, counter: TokenCounter) -> Generator:

@@ -21,16 +21,18 @@ def resolve(seam: str, name: str, built_in: Mapping[str, Callable[..., Any]]) ->
         return _import_attribute(name)
     found = {item.name: item for item in entry_points(group=f"fovea.{seam}")}
     if name in found:
-        factory: Callable[..., Any] = found[name].load()
-        return factory
+        return _loaded(name, found[name].load)
     choices = ", ".join(sorted({*built_in, *found}))
     raise ConfigurationError(f"There is no {seam} {name!r}. Known: {choices}; or give it as module:attribute.")
 
 
 def _import_attribute(path: str) -> Callable[..., Any]:
     module, _, attribute = path.partition(":")
+    return _loaded(path, lambda: getattr(importlib.import_module(module), attribute))
+
+
+def _loaded(name: str, load: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     try:
-        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return load()
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{path!r} cannot be loaded: {error}. Is it installed and spelled right?") from error
-    return factory
+        raise ConfigurationError(f"{name!r} cannot be loaded: {error}. Is it installed and spelled right?") from error

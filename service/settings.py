@@ -181,11 +181,12 @@ def load_settings(**overrides: Any) -> Settings:
 def _check_variables() -> None:
     """Refuse misspelt variables, which pydantic passes over: a setting that does nothing is found out too late."""
     known = list(_variable_names())
+    settable = [name for name in known if "__" in name or name in (_CONFIG, f"{_PREFIX}DATA_DIR")]
     for name, value in os.environ.items():
         upper = name.upper()
         if not upper.startswith(_PREFIX) or upper in known or not _is_meant_for_us(upper, value, known):
             continue
-        near = get_close_matches(upper, known, n=1)
+        near = get_close_matches(upper, settable, n=1)
         hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists all settings."
         raise ConfigurationError(f"There is no setting {name}; {hint}")
 

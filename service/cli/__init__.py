@@ -6,6 +6,7 @@ Results go to stdout, progress and messages to stderr. Exit 0: done; 1: done wit
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -19,11 +20,25 @@ def main() -> None:
     """The entry point of the `fovea` command."""
     # Every model is local; nothing the command starts may look for one on a network unasked.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    _speak_any_language()
     try:
         app()
     except FoveaError as error:
         print(f"fovea: {error.message}", file=sys.stderr)
+        if isinstance(error, DataDirectoryInUse):
+            print("To ask a running `fovea serve`, add --url with its address to the command.", file=sys.stderr)
         sys.exit(2 if isinstance(error, _USAGE) else 1)
     except BrokenPipeError:  # `fovea list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _speak_any_language() -> None:
+    """Write UTF-8 into files and pipes whatever the locale; on a terminal, replace what it cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        if stream.isatty():
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="replace")

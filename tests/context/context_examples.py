@@ -75,7 +75,7 @@ def document(
     for ordinal, first in enumerate(range(0, len(spans), per_chunk)):
         own = spans[first : first + per_chunk]
         span = Span(own[0][0].start, own[-1][0].end)
-        parts = tuple(Sentence(place, part) for place, (part, _) in enumerate(own))
+        parts = tuple(Sentence(place, part, header is not None) for place, (part, _) in enumerate(own))
         chunk = Chunk(
             id=f"doc-{name}-v-{ordinal}",
             key=ordinal,

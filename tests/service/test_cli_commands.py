@@ -1,0 +1,380 @@
+"""The command line in this process: what each command prints where, and the status it ends with."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from typer.main import get_command
+
+from fovea import open_engine
+from service.cli import main
+from service.cli.app import app
+from service.settings import EncoderSettings, Settings
+
+TEXTS = {
+    "lamp.txt": "The lamp of the lighthouse is serviced twice a year by Amara Okafor.",
+    "灯塔.md": "# 灯塔\n\n灯塔的电池每三年更换一次。\n",
+}
+COMMANDS = sorted(get_command(app).commands)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """An empty working directory, with the encoder that needs no model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
+
+
+@pytest.fixture
+def fovea(monkeypatch, capsys):
+    """Run a command: (status, stdout, stderr)."""
+
+    def run(*arguments, typed=""):
+        monkeypatch.setattr(sys, "argv", ["fovea", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def indexed(fovea, corpus):
+    assert fovea("ingest", corpus)[0] == 0
+    return fovea
+
+
+def one_document(stdout):
+    """The JSON document that stdout holds: one, and nothing else."""
+    value, end = json.JSONDecoder().raw_decode(stdout)
+    assert stdout[end:] == "\n"
+    return value
+
+
+# -- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(fovea, command):
+    status, shown, _ = fovea(command, "--help")
+    assert status == 0
+    assert f"fovea {command}" in shown.partition("Example")[2]
+
+
+def test_no_command_shows_the_help_and_counts_as_wrong_usage(fovea):
+    status, shown, errors = fovea()
+    assert status == 2
+    assert all(command in shown + errors for command in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(fovea):
+    assert fovea("--version")[:2] == (0, "fovea 0.1.0\n")
+
+
+# -- wrong usage: 2 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("ask",), "question"),
+        (("aks", "Who?"), "aks"),
+        (("ask", "Who?", "--max-tokens", "0"), "max-tokens"),
+        (("ask", "Who?", "--tokens", "9"), "--tokens"),
+        (("ask", ""), "empty"),
+        (("ask", " \n\t"), "empty"),
+        (("ask", "w" * 20_001), "20,001 characters"),
+        (("ask", "Who?", "--collection", "none"), "'none'"),
+        (("search", "Who?", "--collection", "none"), "'none'"),
+        (("ingest", "not/there"), "not/there"),
+        (("ingest",), "PATH_OR_URL"),
+        (("delete", "doc-0"), "doc-0"),
+        (("batch", "missing.csv", "-o", "out.csv"), "missing.csv"),
+        (("batch", "questions.xml", "-o", "out.csv"), "questions.xml"),
+        (("list", "--url", "http://127.0.0.1:9", "--data-dir", "x"), "exclude each other"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_sentence_on_stderr(fovea, arguments, named):
+    status, shown, errors = fovea(*arguments)
+    assert status == 2
+    assert shown == ""
+    assert named in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [("ask", "Who?"), ("delete", "doc-0"), ("ingest", "missing")])
+def test_an_error_leaves_stdout_empty_with_json_too(fovea, arguments):
+    status, shown, _ = fovea(*arguments, "--collection", "none", "--json")
+    assert (status, shown) == (2, "")
+
+
+def test_a_misspelt_setting_ends_with_2(fovea, monkeypatch):
+    monkeypatch.setenv("FOVEA_GENERATON__MODEL", "x")
+    status, _, errors = fovea("list")
+    assert status == 2
+    assert errors == "fovea: There is no setting FOVEA_GENERATON__MODEL; did you mean FOVEA_GENERATION__MODEL?\n"
+
+
+def test_a_wrong_fovea_toml_ends_with_2(fovea, tmp_path):
+    (tmp_path / "fovea.toml").write_text("[retrieval]\nreranker = 'nonesuch'\n")
+    status, _, errors = fovea("list")
+    assert status == 2
+    assert "nonesuch" in errors and "attention" in errors
+
+
+# -- the data directory ----------------------------------------------------------------------------------------------
+
+
+def test_the_data_directory_is_dot_fovea_unless_told_otherwise(indexed, tmp_path):
+    assert (tmp_path / ".fovea" / "fovea.db").is_file()
+
+
+def test_the_data_directory_may_stand_before_or_behind_the_command(fovea, corpus, tmp_path):
+    assert fovea("--data-dir", "before", "ingest", corpus)[0] == 0
+    assert len(one_document(fovea("list", "--data-dir", "before", "--json")[1])["documents"]) == 2
+    assert not (tmp_path / ".fovea").exists()
+
+
+def test_the_option_outranks_the_environment_which_outranks_the_file(fovea, corpus, tmp_path, monkeypatch):
+    (tmp_path / "fovea.toml").write_text('data_dir = "file"\n')
+    fovea("ingest", corpus)
+    monkeypatch.setenv("FOVEA_DATA_DIR", "environment")
+    fovea("ingest", corpus)
+    fovea("ingest", corpus, "--data-dir", "option")
+    assert all((tmp_path / name / "fovea.db").is_file() for name in ("file", "environment", "option"))
+    assert not (tmp_path / ".fovea").exists()
+
+
+def test_one_command_does_not_remember_the_directory_of_another(fovea, tmp_path):
+    fovea("--data-dir", "first", "list")
+    fovea("list")
+    assert (tmp_path / ".fovea").exists()
+
+
+# -- documents -------------------------------------------------------------------------------------------------------
+
+
+def test_ingest_tells_what_became_of_each_input(fovea, corpus):
+    (corpus / "empty.txt").write_text("")
+    status, shown, _ = fovea("ingest", corpus, "--json")
+    report = one_document(shown)
+    assert status == 1
+    assert report.keys() == {"documents", "seconds"}
+    outcomes = {item["source"]: item for item in report["documents"]}
+    assert all(item.keys() >= {"id", "source", "status", "chunks", "error"} for item in outcomes.values())
+    assert outcomes[str(corpus / "lamp.txt")]["status"] == "indexed"
+    assert outcomes[str(corpus / "lamp.txt")]["chunks"] == 1
+    assert outcomes[str(corpus / "lamp.txt")]["error"] is None
+    assert outcomes[str(corpus / "empty.txt")]["status"] == "failed"
+    assert outcomes[str(corpus / "empty.txt")]["error"]["code"] == "empty_document"
+    again = one_document(fovea("ingest", corpus / "lamp.txt", "--json")[1])
+    assert again["documents"][0] == {**outcomes[str(corpus / "lamp.txt")], "status": "unchanged"}
+
+
+def test_failures_are_named_in_words_and_end_with_1(fovea, corpus):
+    (corpus / "empty.txt").write_text("")
+    status, shown, _ = fovea("ingest", corpus)
+    assert status == 1
+    assert "failed" in shown and "empty.txt" in shown and "[empty_document]" in shown
+    assert "2 indexed (2 chunks), 0 unchanged, 1 failed" in shown
+
+
+def test_list_and_delete(indexed):
+    listed = one_document(indexed("list", "--json")[1])["documents"]
+    assert [item["title"] for item in sorted(listed, key=lambda item: item["source"])] == ["lamp", "灯塔"]
+    gone, kept = (item["id"] for item in listed)
+    assert indexed("delete", gone)[:2] == (0, "1 deleted\n")
+    assert [item["id"] for item in one_document(indexed("list", "--json")[1])["documents"]] == [kept]
+    status, shown, errors = indexed("delete", kept, gone)
+    assert (status, shown) == (2, "")
+    assert gone in errors
+    assert len(one_document(indexed("list", "--json")[1])["documents"]) == 1, "all or nothing"
+
+
+def test_the_listing_is_never_cut_where_no_terminal_is(indexed, corpus):
+    shown = indexed("list")[1]
+    assert str(corpus / "lamp.txt") in shown and "灯塔" in shown
+
+
+def test_a_collection_keeps_to_itself(indexed, corpus):
+    (corpus / "other.txt").write_text("The jetty is closed in winter.")
+    assert indexed("ingest", corpus / "other.txt", "--collection", "winter")[0] == 0
+    found = one_document(indexed("search", "jetty closed", "--collection", "winter", "--json")[1])
+    assert [item["source"] for item in found["evidence"]] == [str(corpus / "other.txt")]
+    found = one_document(indexed("search", "When is the jetty closed?", "--json")[1])
+    assert str(corpus / "other.txt") not in {item["source"] for item in found["evidence"]}
+    assert len(one_document(indexed("list", "--collection", "winter", "--json")[1])["documents"]) == 1
+
+
+# -- questions -------------------------------------------------------------------------------------------------------
+
+
+def test_search_and_ask_speak_json(indexed):
+    question = "How often is the lamp serviced?"
+    found = one_document(indexed("search", question, "--json")[1])
+    answer = one_document(indexed("ask", question, "--json")[1])
+    assert found["evidence"][0]["text"] == TEXTS["lamp.txt"]
+    assert answer["search"]["evidence"] == found["evidence"]
+    assert answer["citations"][0]["quote"] == TEXTS["lamp.txt"]
+
+
+def test_search_and_ask_speak_to_people(indexed, corpus):
+    status, shown, _ = indexed("ask", "灯塔的电池多久更换一次？")
+    assert status == 0
+    assert "灯塔的电池每三年更换一次。 [1]" in shown
+    assert "evidence tokens sent instead of" in shown
+    status, shown, _ = indexed("search", "How often is the lamp serviced?")
+    assert status == 0
+    assert f"[1] lamp  {corpus / 'lamp.txt'}" in shown
+    assert TEXTS["lamp.txt"] in shown
+
+
+def test_the_ceiling_of_tokens_is_kept(indexed):
+    found = one_document(indexed("search", "How often is the lamp serviced?", "--max-tokens", "5", "--json")[1])
+    assert found["context_tokens"] <= 5
+
+
+def test_an_empty_collection_abstains_and_is_no_error(fovea):
+    status, shown, _ = fovea("ask", "How often is the lamp serviced?", "--json")
+    answer = one_document(shown)
+    assert status == 0
+    assert answer["abstained"] and not answer["citations"]
+
+
+def test_what_a_document_says_is_shown_and_not_obeyed(fovea, tmp_path):
+    text = "The code is [bold red]4711[/] and :warning: stays :warning: \\[x]."
+    (tmp_path / "code.txt").write_text(text)
+    fovea("ingest", tmp_path / "code.txt")
+    assert text in fovea("search", "What is the code?")[1]
+
+
+def test_chat_answers_what_is_piped_in(indexed):
+    status, shown, errors = indexed("chat", typed="How often is the lamp serviced?\n灯塔的电池多久更换一次？\n")
+    assert status == 0
+    assert f"{TEXTS['lamp.txt']} [1]" in shown
+    assert "灯塔的电池每三年更换一次。 [1]" in shown
+    assert "Ask about your documents" in errors and "Ask about" not in shown
+
+
+def test_a_question_that_fails_does_not_end_the_chat(indexed):
+    status, shown, errors = indexed("chat", typed="w" * 20_001 + "\nHow often is the lamp serviced?\n")
+    assert status == 1
+    assert "20,001 characters" in errors
+    assert TEXTS["lamp.txt"] in shown
+
+
+def test_a_chat_about_an_unknown_collection_ends_at_once(indexed):
+    status, shown, errors = indexed("chat", "--collection", "none", typed="Who?\nWhere?\n")
+    assert (status, shown) == (2, "")
+    assert errors.count("'none'") == 1
+
+
+# -- batch -----------------------------------------------------------------------------------------------------------
+
+
+def test_batch_writes_the_same_rows_with_answers(indexed, tmp_path):
+    (tmp_path / "q.csv").write_text("id,question\n1,How often is the lamp serviced?\n2,灯塔的电池多久更换一次？\n")
+    status, shown, _ = indexed("batch", "q.csv", "-o", "a.jsonl", "--json")
+    assert status == 0
+    assert {"rows": 2, "failed": 0, "output": "a.jsonl"}.items() <= one_document(shown).items()
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["1", "2"]
+    assert rows[0]["citations"][0]["quote"] == TEXTS["lamp.txt"]
+
+
+def test_batch_rows_that_fail_are_named_and_end_with_1(indexed, tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"question": ""}\n{"question": "How often is the lamp serviced?"}\n')
+    status, shown, _ = indexed("batch", "q.jsonl", "-o", "a.jsonl")
+    assert status == 1
+    assert "1 failed" in shown
+
+
+def test_batch_over_an_unknown_collection_fails_once_and_not_once_a_row(indexed, tmp_path):
+    (tmp_path / "q.csv").write_text("question\nWho?\nWhere?\n")
+    status, shown, errors = indexed("batch", "q.csv", "-o", "a.csv", "--collection", "none")
+    assert (status, shown) == (2, "")
+    assert errors.count("'none'") == 1
+    assert not (tmp_path / "a.csv").exists()
+
+
+# -- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_runs_and_that_it_is_well(indexed, tmp_path):
+    status, shown, _ = indexed("doctor", "--json")
+    report = one_document(shown)
+    assert (status, report["problems"]) == (0, [])
+    assert report["data_dir"] == str(tmp_path / ".fovea")
+    assert report["encoder"]["model_id"].startswith("hashing")
+    assert report["collections"][0]["documents"] == 2
+    assert [(item["vectors"], item["texts"]) for item in report["indexes"]] == [(2, 2)]
+
+
+def test_doctor_reports_a_collection_of_another_encoder(indexed, monkeypatch):
+    monkeypatch.setenv("FOVEA_ENCODER__BACKEND", "openai")
+    monkeypatch.setenv("FOVEA_ENCODER__MODEL", "remote")
+    monkeypatch.setenv("FOVEA_ENCODER__DIM", "64")
+    status, shown, errors = indexed("doctor", "--json")
+    assert status == 1, errors
+    (problem,) = one_document(shown)["problems"]
+    assert "collection default" in problem and "hashing" in problem
+
+
+def test_doctor_never_shows_the_password_of_the_database():
+    from service.cli.doctor import _without_password
+
+    url = "postgresql+psycopg://fovea:s3cret@database:5432/fovea"
+    assert _without_password(url) == "postgresql+psycopg://fovea:***@database:5432/fovea"
+    assert _without_password("sqlite:////data/fovea.db") == "sqlite:////data/fovea.db"
+
+
+# -- one owner, one encoder ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("ask", "Who?"), ("search", "Who?")])
+def test_questions_against_vectors_of_another_encoder_end_with_2(indexed, monkeypatch, command):
+    monkeypatch.setenv("FOVEA_ENCODER__BACKEND", "openai")
+    monkeypatch.setenv("FOVEA_ENCODER__MODEL", "remote")
+    monkeypatch.setenv("FOVEA_ENCODER__DIM", "64")
+    monkeypatch.setenv("FOVEA_ENCODER__BASE_URL", "http://127.0.0.1:9/v1")
+    status, shown, errors = indexed(*command)
+    assert (status, shown) == (2, ""), errors
+    assert "hashing" in errors and "remote" in errors
+
+
+def test_ingest_into_vectors_of_another_encoder_reads_nothing(indexed, corpus, monkeypatch):
+    monkeypatch.setenv("FOVEA_ENCODER__BACKEND", "openai")
+    monkeypatch.setenv("FOVEA_ENCODER__MODEL", "remote")
+    monkeypatch.setenv("FOVEA_ENCODER__DIM", "64")
+    status, shown, errors = indexed("ingest", corpus, "--json")
+    assert (status, shown) == (2, "")
+    assert "hashing" in errors and "remote" in errors
+
+
+def test_a_directory_in_use_ends_with_2(indexed, tmp_path):
+    with open_engine(settings=Settings(data_dir=tmp_path / ".fovea", encoder=EncoderSettings(model="hashing"))):
+        status, shown, errors = indexed("list")
+    assert (status, shown) == (2, "")
+    assert ".fovea" in errors and "already" in errors
+
+
+def test_a_server_that_is_away_ends_with_1_and_says_so(fovea):
+    status, shown, errors = fovea("list", "--url", "http://127.0.0.1:9")
+    assert (status, shown) == (1, "")
+    assert "http://127.0.0.1:9" in errors and "Traceback" not in errors

@@ -1,0 +1,163 @@
+"""The MCP tools, called by the SDK's own client in memory."""
+
+from __future__ import annotations
+
+import threading
+
+import anyio
+import pytest
+from mcp import Client as McpClient
+
+from domain.errors import GeneratorUnreachable, StorageError
+from fovea import open_engine
+from service.mcp_server import create_mcp_server
+from service.settings import EncoderSettings, Settings
+
+LAMP = "The lamp of the lighthouse is serviced twice a year by Amara Okafor."
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    settings = Settings(data_dir=tmp_path_factory.mktemp("mcp"), encoder=EncoderSettings(model="hashing"))
+    with open_engine(settings=settings) as engine:
+        engine.ingest_text(LAMP, title="Lamp", source="lamp")
+        engine.ingest_text("灯塔的电池每三年更换一次。", title="电池", source="battery")
+        engine.ingest_text("The jetty is closed in winter.", title="Jetty", source="jetty", collection="winter")
+        yield engine
+
+
+def with_client(engine, talk):
+    """What `talk(client)` gives, over a fresh in-memory connection."""
+
+    async def run():
+        async with McpClient(create_mcp_server(engine, "1.2.3")) as client:
+            return await talk(client)
+
+    return anyio.run(run)
+
+
+def call(engine, tool, **arguments):
+    return with_client(engine, lambda client: client.call_tool(tool, arguments))
+
+
+def test_the_tools_describe_themselves_and_only_read(engine):
+    async def talk(client):
+        return (await client.list_tools()).tools
+
+    tools = {tool.name: tool for tool in with_client(engine, talk)}
+    assert tools.keys() == {"search", "ask", "list_documents"}
+    for tool in tools.values():
+        assert tool.description
+        assert tool.annotations.read_only_hint
+        assert all(item["description"] for item in tool.input_schema["properties"].values())
+    assert tools["search"].input_schema["required"] == ["question"]
+    assert tools["search"].input_schema["properties"].keys() == {"question", "max_tokens", "collection"}
+
+
+def test_search_gives_the_evidence(engine):
+    found = call(engine, "search", question="How often is the lamp serviced?").structured_content
+    assert found["evidence"][0]["text"] == LAMP
+    assert found["evidence"][0]["source"] == "lamp"
+
+
+def test_the_same_result_is_there_as_text_for_clients_that_read_no_structure(engine):
+    result = call(engine, "search", question="How often is the lamp serviced?")
+    assert LAMP in result.content[0].text
+
+
+def test_search_keeps_to_max_tokens(engine):
+    found = call(engine, "search", question="How often is the lamp serviced?", max_tokens=5).structured_content
+    assert found["context_tokens"] <= 5
+
+
+def test_ask_gives_an_answer_with_citations(engine):
+    answer = call(engine, "ask", question="灯塔的电池多久更换一次？").structured_content
+    assert answer["answer"] == "灯塔的电池每三年更换一次。 [1]"
+    assert answer["citations"][0]["source"] == "battery"
+
+
+def test_a_collection_can_be_named(engine):
+    found = call(engine, "search", question="When is the jetty closed?", collection="winter").structured_content
+    assert {item["source"] for item in found["evidence"]} == {"jetty"}
+    listed = call(engine, "list_documents", collection="winter").structured_content
+    assert [item["title"] for item in listed["documents"]] == ["Jetty"]
+
+
+def test_documents_are_listed(engine):
+    listed = call(engine, "list_documents").structured_content
+    assert {item["source"] for item in listed["documents"]} == {"lamp", "battery"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"question": ""}, "The question is empty"),
+        ({"question": "Who?", "collection": "none"}, "no collection 'none'"),
+        ({"question": "w" * 20_001}, "20,001 characters"),
+    ],
+)
+def test_what_is_wrong_is_told_to_the_model_in_a_sentence(engine, arguments, said):
+    for tool in ("search", "ask"):
+        result = call(engine, tool, **arguments)
+        assert result.is_error
+        assert said in result.content[0].text
+
+
+@pytest.mark.parametrize("arguments", [{}, {"question": 7}, {"question": "Who?", "max_tokens": 0}])
+def test_arguments_that_do_not_fit_the_schema_are_refused(engine, arguments):
+    result = call(engine, "search", **arguments)
+    assert result.is_error
+    assert result.content[0].text
+
+
+class Failing:
+    """An engine, or a client of a server, whose every verb fails."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def ask(self, question, **options):
+        raise self._error
+
+    search = ask
+
+    def list_documents(self, collection, limit, after):
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [StorageError("The database is away; try again."), GeneratorUnreachable("No model.")])
+def test_a_failure_of_the_engine_reaches_the_model_with_its_code(error):
+    for tool, arguments in (("ask", {"question": "Who?"}), ("list_documents", {})):
+        result = call(Failing(error), tool, **arguments)
+        assert result.is_error
+        assert f"{error.message} [{error.code}]" in result.content[0].text
+
+
+def test_a_bug_shows_nothing_of_its_inside():
+    result = call(Failing(RuntimeError("secret path /root")), "ask", question="Who?")
+    assert result.is_error
+    assert "secret" not in result.content[0].text
+
+
+def test_questions_run_side_by_side(engine):
+    """Each waits for the other: one after the other they would wait for ever."""
+    barrier = threading.Barrier(2, timeout=30)
+
+    class Meeting:
+        def search(self, question, **options):
+            barrier.wait()
+            return engine.search(question, **options)
+
+    async def talk(client):
+        results = []
+
+        async def one():
+            results.append(await client.call_tool("search", {"question": "How often is the lamp serviced?"}))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one)
+            tasks.start_soon(one)
+        return results
+
+    first, second = with_client(Meeting(), talk)
+    assert not first.is_error and not second.is_error
