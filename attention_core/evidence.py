@@ -5,7 +5,7 @@ attention with its temperature at zero. The maximum is taken at four grains, on 
 
     sentence   inside the sentence
     window     inside the sentence or the one before or after it: a name is given, then "it" says what happened
-    chunk      inside the chunk
+    chunk      inside the chunk, or in the title and headings above it
     best       the best sentence of the chunk
 
 and the question's weights sum what was found. Scores are linear forms of the four, of the lexical score and of the
@@ -45,10 +45,14 @@ class Evidence:
     best: Values
 
 
-def gather(sentence_matches: Values, weights: Values, layout: Layout) -> Evidence:
-    """Evidence at every grain from `sentence_matches` (S, Tq): each sentence's best match for each question token."""
+def gather(sentence_matches: Values, lead_matches: Values, weights: Values, layout: Layout) -> Evidence:
+    """Evidence at every grain from `sentence_matches` (S, Tq): each sentence's best match for each question token.
+
+    `lead_matches` (C, Tq) are those of the title and headings above a chunk; they count for the chunk as a whole.
+    """
     window_matches = np.maximum(sentence_matches, neighbour_max(sentence_matches, layout.sentence_chunk))
     chunk_matches = segment_max(sentence_matches, layout.sentence_chunk, layout.n_chunks, empty=0.0)  # (C, Tq)
+    chunk_matches = np.maximum(chunk_matches, lead_matches)
     sentence = sentence_matches @ weights
     best = segment_max(sentence, layout.sentence_chunk, layout.n_chunks, empty=0.0)
     return Evidence(sentence, window_matches @ weights, chunk_matches @ weights, best)

@@ -42,6 +42,14 @@ def token_weights(offsets: IntArray, terms: Sequence[QueryTerm]) -> FloatArray:
     return shares
 
 
+def token_hits(offsets: IntArray, terms: Sequence[QueryTerm], hits: FloatArray) -> FloatArray:
+    """Hits by term, shape (texts, terms), as hits by token, shape (texts, Tq): a token is hit with any of its terms."""
+    spans = np.array([(term.span.start, term.span.end) for term in terms], dtype=np.int64).reshape(-1, 2)
+    meets = (offsets[:, :1] < spans[:, 1]) & (spans[:, 0] < offsets[:, 1:])  # (Tq, terms)
+    by_token: FloatArray = (hits @ meets.T.astype(np.float32) > 0).astype(np.float32)
+    return by_token
+
+
 def total_idf(terms: Sequence[QueryTerm]) -> float:
     """The sum of the terms' IDF, repeated terms counted as often as they occur: what a perfect BM25 match adds up."""
     return float(sum(term.idf for term in terms))

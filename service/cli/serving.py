@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from domain.errors import ConfigurationError
 from service.cli.options import DataDir, Url, message, opened, settings_for
 from service.cli.printing import print_report
 from service.cli.progress import ProgressLine
@@ -50,7 +51,7 @@ def serve(
 
 def mcp(
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP on loopback instead of stdio.")] = False,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of --http.")] = 8001,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of --http.")] = 8001,
     data_dir: DataDir = None,
     url: Url = None,
 ) -> None:
@@ -66,6 +67,9 @@ def mcp(
         server = create_mcp_server(engine, version("fovea-rag"))
         if http:
             message(f"MCP over HTTP on http://127.0.0.1:{port}/mcp")
-            server.run("streamable-http", host="127.0.0.1", port=port)
+            try:
+                server.run("streamable-http", host="127.0.0.1", port=port)
+            except SystemExit as end:  # uvicorn's way to say that it has no socket
+                raise ConfigurationError(f"Cannot serve on port {port}: choose another --port.") from end
         else:
             server.run("stdio")

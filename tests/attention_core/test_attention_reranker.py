@@ -261,3 +261,13 @@ def test_a_row_of_a_table_is_read_with_its_header() -> None:
     assert scored.sentences[2].score > scored.sentences[1].score
     assert scored.sentences[2].score > scored.sentences[0].score
     assert apart.sentences[2].score < scored.sentences[2].score
+
+
+def test_what_stands_in_the_title_or_a_heading_counts_for_the_chunk_below_it() -> None:
+    rows = candidate("Purchases rose. Proceeds fell.", 1)
+    under = replace(rows.stored, chunk=replace(rows.chunk, heading_path=("Cash flow statement",)))
+    asked = question("cash purchases", {"cash": 2.0, "purchases": 2.0})
+    (bare,) = rerank(asked, rows)
+    (led,) = rerank(asked, replace(rows, stored=under))
+    assert led.score > bare.score
+    assert led.sentences[0].score > bare.sentences[0].score

@@ -99,12 +99,12 @@ def test_options_of_ours_travel_in_the_extra_body(extractive):
 
 def test_a_follow_up_is_understood_from_the_conversation(extractive):
     messages = [
-        {"role": "user", "content": QUESTION},
+        {"role": "user", "content": "What is the rent of the cottage?"},
         {"role": "assistant", "content": RENT},
         {"role": "user", "content": "And the deposit?"},
     ]
     reply = extractive.chat.completions.create(model="fovea", messages=messages)
-    assert reply.fovea["citations"][0]["quote"] == DEPOSIT
+    assert DEPOSIT in [item["quote"] for item in reply.fovea["citations"]]
 
 
 def test_an_unusable_request_is_the_clients_bad_request(extractive):

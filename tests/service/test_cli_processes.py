@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
+import anyio
+import httpx
 import pytest
+from mcp import Client as McpClient
 
 from tests.end_to_end.product import FOVEA, SAMPLES, environment, fovea, fovea_json, serving
 
@@ -60,6 +65,41 @@ def test_an_address_that_others_reach_wants_a_key(tmp_path):
     done = fovea("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", tmp_path / "data")
     assert done.returncode == 2
     assert "FOVEA_SERVER__API_KEY" in done.stderr
+
+
+def test_mcp_over_http_serves_this_machine_and_no_page_of_another_site(data_dir):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = fovea("mcp", "--http", "--port", port, "--data-dir", data_dir)
+        assert refused.returncode == 2
+        assert f"port {port}" in refused.stderr and "Traceback" not in refused.stderr
+
+    url = f"http://127.0.0.1:{port}/mcp"
+    command = [*FOVEA, "mcp", "--http", "--port", str(port), "--data-dir", str(data_dir)]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment())
+    try:
+        wait_for(port, child)
+        for header in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
+            headers = {"accept": "application/json, text/event-stream", **header}
+            assert httpx.post(url, json={}, headers=headers).status_code in (403, 421)
+
+        async def listed():
+            async with McpClient(url) as client:
+                return (await client.call_tool("list_documents", {})).structured_content
+
+        assert len(anyio.run(listed)["documents"]) == 3
+    finally:
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) in (0, 130)
+
+
+def wait_for(port, child):
+    """Return once the port answers."""
+    while child.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server ended before it listened")
 
 
 def test_ctrl_c_ends_an_ingest_run_without_a_traceback_and_keeps_what_was_done(tmp_path):
