@@ -30,6 +30,7 @@ from domain.search import (
     Candidate,
     FloatArray,
     Query,
+    QueryTerm,
     ScoredChunk,
     ScoredSentence,
     TokenVectors,

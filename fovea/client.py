@@ -14,7 +14,6 @@ import functools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +24,7 @@ from domain.errors import FoveaError
 from fovea import client_plans
 from fovea.client_calls import Call, Pause, Plan, Walk
 from fovea.client_replies import EventReader, ServiceError, result_of
+from service.question_pool import ask_all
 
 __all__ = ["AsyncClient", "Client", "ServiceError"]
 
@@ -108,21 +108,7 @@ class Client:
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
-
-        def one(question: str) -> Answer | FoveaError:
-            try:
-                return self.ask(question, **options)
-            except FoveaError as error:
-                return error
-
-        with ThreadPoolExecutor(_BATCH_WORKERS, thread_name_prefix="fovea-batch") as pool:
-            pending: deque[Future[Answer | FoveaError]] = deque()
-            for question in questions:
-                pending.append(pool.submit(one, question))
-                if len(pending) >= 2 * _BATCH_WORKERS:  # bounded: never more answers in memory than in flight
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+        return ask_all(functools.partial(self.ask, **options), questions)
 
     def close(self) -> None:
         """Close the connections."""

@@ -59,10 +59,10 @@ class CleanText:
 
 
 def clean(text: str) -> CleanText:
-    r"""Normalise a text to NFC and `\\n`, and remove invisible characters; clean text comes back equal.
+    r"""Normalise a text to NFC and `\n`, and remove invisible characters; clean text comes back equal.
 
-    >>> clean("caf\\u0065\\u0301\\r\\n\\u202eevil")
-    CleanText(text='caf\\xe9\\nevil', removed=mappingproxy({'bidi': 1}))
+    >>> clean("caf\u0065\u0301\r\n\u202eevil")
+    CleanText(text='caf\xe9\nevil', removed=mappingproxy({'bidi': 1}))
     """
     if "\r" in text:
         text = _LINE_END.sub("\n", text)

@@ -11,9 +11,7 @@ import csv
 import hashlib
 import io
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from typing import Any
 import orjson
 
 from domain.answers import Answer
-from domain.errors import ConfigurationError, FoveaError, GenerationError, NotFound, UsageError
+from domain.errors import FoveaError, UsageError
 
 Row = dict[str, Any]
 AnswerMany = Callable[[Iterable[str]], Iterator[Answer | FoveaError]]
@@ -32,8 +30,6 @@ ANSWER_COLUMNS = (
 )  # fmt: skip
 _QUESTION_NAMES = ("question", "query", "问题", "問題")
 _FORMATS = (".csv", ".jsonl")
-_WORKERS = 4  # questions in flight: a remote model answers them side by side
-_OF_THE_RUN = (ConfigurationError, NotFound)  # would meet every question alike
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")  # ASVS 1.2.10
 
 
@@ -87,33 +83,6 @@ def run_batch(
     write_rows(output, [row | done[index] for index, row in enumerate(rows)])
     journal.remove()
     return _summary([done[index] for index in range(len(rows))], resumed, output)
-
-
-def ask_all(ask: Callable[[str], Answer], questions: Iterable[str]) -> Iterator[Answer | FoveaError]:
-    """Answers in the order of the questions, a few asked side by side; a question that fails gives its error instead.
-
-    Raises what is no fault of a question: an unknown collection, another encoder, a database or a server that is away.
-    """
-
-    def one(question: str) -> Answer | FoveaError:
-        try:
-            return ask(question)
-        except _OF_THE_RUN:
-            raise
-        except (UsageError, GenerationError) as error:
-            return error
-
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="fovea-batch")
-    try:
-        pending: deque[Future[Answer | FoveaError]] = deque()
-        for question in questions:
-            pending.append(pool.submit(one, question))
-            if len(pending) >= 2 * _WORKERS:  # bounded: never more answers in memory than in flight
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, only what is being asked is waited for
 
 
 def _answer_rows(

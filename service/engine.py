@@ -13,8 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,12 +31,12 @@ from domain.protocols import (
 )
 from domain.search import DEFAULT_COLLECTION, Filters, Query
 from service.parts import Parts
+from service.question_pool import ask_all
 from service.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
 MAX_QUESTION_CHARACTERS = 20_000  # about 5,000 tokens: more is a document, not a question
-_BATCH_WORKERS = 4  # questions in flight when answers come from a remote model
 
 
 def encode_question(parts: Parts, text: str, filters: Filters) -> Query:
@@ -215,21 +215,7 @@ class Engine:
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
-
-        def one(question: str) -> Answer | FoveaError:
-            try:
-                return self.ask(question, **options)
-            except FoveaError as error:
-                return error
-
-        with ThreadPoolExecutor(_BATCH_WORKERS, thread_name_prefix="fovea-batch") as pool:
-            pending: list[Any] = []
-            for question in questions:
-                pending.append(pool.submit(one, question))
-                if len(pending) >= 2 * _BATCH_WORKERS:  # bounded: never more answers in memory than in flight
-                    yield pending.pop(0).result()
-            for future in pending:
-                yield future.result()
+        return ask_all(partial(self.ask, **options), questions)
 
     # -- life --------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class HashingEncoder:
         lead, lead_weights = self._tokens(passage.lead)
         total = weights @ tokens.vectors + lead_weights @ lead.vectors
         if not total.any():  # a text without a word still needs a direction
-            total = self._direction("")
+            total = _direction("", self.dim)
         return Encoding(_unit(total), tokens)
 
     def _tokens(self, text: str) -> tuple[TokenVectors, FloatArray]:
@@ -73,12 +74,16 @@ class HashingEncoder:
         word = _fold(match.group())
         following = text[match.end() : match.end() + 1]
         if _IS_IDEOGRAPH.match(word) and _IS_IDEOGRAPH.match(following):
-            return _unit(self._direction(word) + 2 * self._direction(word + following))
-        return self._direction(word)
+            return _unit(_direction(word, self.dim) + 2 * _direction(word + following, self.dim))
+        return _direction(word, self.dim)
 
-    def _direction(self, word: str) -> FloatArray:
-        digest = hashlib.shake_256(word.encode()).digest(self.dim)
-        return _unit(np.frombuffer(digest, dtype=np.uint8).astype(np.float32) - 127.5)
+
+@lru_cache(maxsize=1 << 16)  # a text repeats its words
+def _direction(word: str, dim: int) -> FloatArray:
+    digest = hashlib.shake_256(word.encode()).digest(dim)
+    direction = _unit(np.frombuffer(digest, dtype=np.uint8).astype(np.float32) - 127.5)
+    direction.setflags(write=False)
+    return direction
 
 
 def _fold(word: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +35,7 @@ def batch(
 
     Example: `fovea batch questions.csv -o answers.csv --question-column Question`
     """
-    from service.batch import ask_all, run_batch
+    from service.batch import run_batch
 
     options: dict[str, Any] = {
         "max_tokens": max_tokens,
@@ -49,7 +48,7 @@ def batch(
         summary = run_batch(
             source,
             output,
-            lambda questions: ask_all(partial(engine.ask, **options), questions),
+            lambda questions: engine.batch(questions, **options),
             question_column=question_column,
             overwrite=overwrite,
             progress=line.update,

@@ -14,7 +14,7 @@ from domain.errors import (
     StorageError,
     UsageError,
 )
-from service.batch import ask_all
+from service.question_pool import ask_all
 
 
 def test_answers_come_in_the_order_of_the_questions_whoever_is_first():
