@@ -10,7 +10,7 @@ TORCH  := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend 
 .PHONY: run test check format bench lock clean
 
 run: $(VENV)/.run  ## serve the API and the web page on http://127.0.0.1:8000; DOCS=path is ingested first
-	$(BIN)/fovea serve $(if $(DOCS),--ingest "$(DOCS)",--samples)
+	$(BIN)/fovea serve $(if $(DOCS),--ingest "$(DOCS)",--samples samples)
 
 test: check  ## everything that must hold before a commit lands
 	$(BIN)/python -m pytest
