@@ -81,7 +81,7 @@ def quotable(evidence: Sequence[Evidence]) -> list[_Quote]:
         for sentence in item.sentences:
             text = item.part(sentence.span).strip()
             if text and text != header:
-                is_row = _CELL in text and "\n" not in text
+                is_row = (_CELL in text and "\n" not in text) or _leads(item)
                 quotes.append(_Quote(item.mark, sentence.span, text, sentence.score, header if is_row else ""))
     return quotes
 
@@ -99,9 +99,16 @@ def choose_quotes(quotes: Sequence[_Quote], most: int) -> list[_Quote]:
 
 
 def _header(item: Evidence) -> str:
-    """The header row of a table: the first part of the evidence, when it is a row."""
+    """The header row of a table: what leads the evidence without being a sentence of it, or a first row of cells."""
+    if _leads(item):
+        return item.part(item.spans[0]).strip()
     first = item.part(item.spans[0]).split("\n", 1)[0].strip() if item.spans else ""
     return first if _CELL in first else ""
+
+
+def _leads(item: Evidence) -> bool:
+    """Whether the evidence opens with the header row of a table that its sentences continue."""
+    return bool(item.spans) and not any(item.spans[0].overlaps(sentence.span) for sentence in item.sentences)
 
 
 def _shared(quote: _Quote, other: _Quote) -> float:

@@ -61,7 +61,7 @@ def print_documents(documents: list[DocumentInfo]) -> None:
 
 def print_search(result: SearchResult) -> None:
     for item in result.evidence:
-        where = " / ".join(part for part in (item.title or item.source, *item.heading_path) if part)
+        where = " / ".join(dict.fromkeys(part for part in (item.title or item.source, *item.heading_path) if part))
         page = f", page {item.page}" if item.page else ""
         out.print(f"[bold]\\[{item.mark}] {plain(where)}{page}[/]  [dim]{plain(item.source)}  {item.score:.3f}[/]")
         out.print(plain(item.text.strip()), "\n")
