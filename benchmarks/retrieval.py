@@ -52,6 +52,20 @@ class Outcomes:
         return {name: estimate(values, clusters) for name, values in (ranking | evidence).items()}
 
 
+class CachedCounter:
+    """A TokenCounter that counts a text once: twenty prompts a question are made of the same sentences."""
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self.name = counter.name
+        self._counter = counter
+        self._known: dict[str, int] = {}
+
+    def count(self, text: str) -> int:
+        if text not in self._known:
+            self._known[text] = self._counter.count(text)
+        return self._known[text]
+
+
 def measure(labelled: LabelledSet, data_dir: Path, models_dir: Path, model: str) -> dict[str, dict[str, Estimate]]:
     """Method -> metric -> estimate on one set; the set is ingested into `data_dir` unless it is there already."""
     settings = Settings(data_dir=data_dir, encoder=EncoderSettings(models_dir=models_dir, model=model))
@@ -70,6 +84,7 @@ def measure(labelled: LabelledSet, data_dir: Path, models_dir: Path, model: str)
 
 
 def _measure_question(question: LabelledQuestion, parts: Parts, outcomes: dict[str, Outcomes]) -> None:
+    counter = CachedCounter(parts.counter)
     query = encode_question(parts, question.question, Filters())
     candidates = parts.retriever.search(query, _CANDIDATES)
     for method, outcome in outcomes.items():
@@ -80,7 +95,7 @@ def _measure_question(question: LabelledQuestion, parts: Parts, outcomes: dict[s
             scored = _by_score(candidates, _SCORE[method])
         outcome.ranks.append(_gold_rank(question, scored))
         for budget in BUDGETS:
-            outcome.found[budget].append(float(_answered(question, query, scored, budget, parts.counter)))
+            outcome.found[budget].append(float(_answered(question, query, scored, budget, counter)))
 
 
 def _by_score(candidates: Sequence[Candidate], name: str) -> list[ScoredChunk]:

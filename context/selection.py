@@ -28,6 +28,7 @@ from domain.search import GAP, Evidence, EvidenceSentence, ScoredChunk, ScoredSe
 
 _WIDEST_MARK = 99  # drafts are priced with a two-digit mark: the mark they get in the end costs no more
 _SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
+_SEAM_TOKENS = 4  # what a sentence can save at most by standing next to another one: pieces that merge at its ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,10 @@ class _Picking:
         if place in taken:
             return None
         chunk, sentence = self._scored[index].chunk, self.sentences[index][place].sentence
-        if self._said.holds(chunk.document_id, sentence.span, chunk.sentence_text(sentence)):
+        text = chunk.sentence_text(sentence)
+        if self._budget.count(text) > self._left + _SEAM_TOKENS:
+            return "budget"  # seen at a glance: nothing needs to be rendered to know it
+        if self._said.holds(chunk.document_id, sentence.span, text):
             return "duplicate"
         if not taken:
             if len(self._taken) >= self._policy.max_chunks:
