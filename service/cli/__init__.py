@@ -7,6 +7,7 @@ Results go to stdout, progress and messages to stderr. Exit 0: done; 1: done wit
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 
@@ -18,9 +19,9 @@ _USAGE = (UsageError, IndexModelMismatch, DataDirectoryInUse)  # the caller must
 
 def main() -> None:
     """The entry point of the `fovea` command."""
-    # Every model is local; nothing the command starts may look for one on a network unasked.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     _speak_any_language()
+    # Warnings are for a server's log; a person reads in the output what became of the call.
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
     try:
         app()
     except FoveaError as error:

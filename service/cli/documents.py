@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from domain.jobs import DocumentInfo, IngestProgress
+from domain.jobs import DocumentInfo
 from service.cli.options import DEFAULT, CollectionName, DataDir, Json, Url, opened
 from service.cli.printing import out, print_documents, print_json, print_report
 from service.cli.progress import ProgressLine
@@ -33,12 +33,8 @@ def ingest(
 
     Example: `fovea ingest reports/ notes.md https://example.com/page`
     """
-    with opened(data_dir, url) as engine, ProgressLine("files") as line:
-
-        def show(state: IngestProgress) -> None:
-            line.update(state.documents_done, state.documents_total, f"{state.chunks_done:,} chunks")
-
-        report = engine.ingest(inputs, collection=collection, progress=show)
+    with opened(data_dir, url) as engine, ProgressLine("files", "chunks") as line:
+        report = engine.ingest(inputs, collection=collection, progress=line.follow)
     if json:
         print_json(report.to_dict())
     else:

@@ -7,7 +7,9 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from domain.jobs import IngestProgress
 
 _PLAIN_EVERY_SECONDS = 10.0
 
@@ -15,8 +17,9 @@ _PLAIN_EVERY_SECONDS = 10.0
 class ProgressLine:
     """Shows `done` of `total` things, with a rate in things a second and the time left."""
 
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
+    def __init__(self, unit: str, work: str = "") -> None:
+        """`unit` is what is counted against a total; `work`, where given, a finer count that shows the speed."""
+        self._unit, self._work = unit, work
         self._started = self._printed = time.monotonic()
         self._first: int | None = None  # a resumed run starts above zero: its rate counts from there
         self._bar: Progress | None = None
@@ -26,22 +29,35 @@ class ProgressLine:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._task = self._bar.add_task("", total=None, label=unit, rate="")
 
-    def update(self, done: int, total: int | None, detail: str = "") -> None:
+    def update(self, done: int, total: int | None, work_done: int = 0) -> None:
         self._first = done if self._first is None else self._first
-        rate = (done - self._first) / max(time.monotonic() - self._started, 1e-6)
-        text = f"{rate:.1f} {self._unit}/s {detail}".rstrip()
+        text = self._rate(done, total, work_done)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, rate=text)
         elif time.monotonic() - self._printed >= _PLAIN_EVERY_SECONDS:
             self._printed = time.monotonic()
-            left = f", {_clock((total - done) / rate)} left" if total is not None and rate > 0 else ""
-            print(f"{done} of {total or '?'} {self._unit}, {text}{left}", file=sys.stderr, flush=True)
+            print(f"{done} of {total or '?'} {self._unit}, {text}", file=sys.stderr, flush=True)
+
+    def follow(self, state: IngestProgress) -> None:
+        """`update` with what an ingest run reports."""
+        self.update(state.documents_done, state.documents_total, state.chunks_done)
+
+    def _rate(self, done: int, total: int | None, work_done: int) -> str:
+        """Speed and time left, for example "1,824 chunks, 21.1 chunks/s, 1:02 left"."""
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        speed = (done - (self._first or 0)) / seconds
+        if self._work:
+            parts = [f"{work_done:,} {self._work}", f"{work_done / seconds:.1f} {self._work}/s"]
+        else:
+            parts = [f"{speed:.1f} {self._unit}/s"]
+        if total is not None and speed > 0:
+            parts.append(f"{_clock((total - done) / speed)} left")
+        return ", ".join(parts)
 
     def __enter__(self) -> ProgressLine:
         if self._bar is not None:

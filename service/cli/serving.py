@@ -41,9 +41,10 @@ def serve(
         if samples and not server.engine.list_documents(limit=1):
             inputs.append(samples)
         if inputs:
-            with ProgressLine("files") as line:
+            with ProgressLine("files", "chunks") as line:
                 report = server.engine.ingest(
-                    inputs, progress=lambda state: line.update(state.documents_done, state.documents_total)
+                    inputs,
+                    progress=lambda state: line.update(state.documents_done, state.documents_total, state.chunks_done),
                 )
             print_report(report)
         run_server(server, host, port)
