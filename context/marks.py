@@ -29,7 +29,7 @@ def numbers_of(match: re.Match[str]) -> tuple[int, ...]:
 
 def without_marks(text: str) -> str:
     """The text with its citation marks, and the blanks before them, taken out."""
-    return re.sub(rf"[ \t]*(?:{MARKS.pattern.replace('?P<numbers>', '?:')})", "", text)
+    return re.sub(rf"(?<![ \t])[ \t]*+(?:{MARKS.pattern.replace('?P<numbers>', '?:')})", "", text)
 
 
 def neutralise_marks(text: str) -> str:

@@ -24,7 +24,8 @@ _NONCE_DIGITS = 6  # few tokens; collisions are excluded by looking, not by luck
 _LONGEST_LABEL_PART = 60  # characters of a title or heading: glue must not cost more than the sentence it explains
 _CELL = " | "
 
-_FENCE = re.compile(r"[<\uff1c](?=\s*/?\s*evidence)", re.IGNORECASE)
+# Blanks in these patterns are bounded or anchored: a document of nothing but blanks must cost linear time.
+_FENCE = re.compile(r"[<\uff1c](?=\s*+(?:/\s*+)?evidence)", re.IGNORECASE)
 _TEMPLATE_TOKEN = re.compile(r"<(?=\||/?(?:start_of_turn|end_of_turn|bos|eos|s|system|user|assistant)>)|(?<=\|)>")
 _BRACKET_TOKEN = re.compile(r"\[(?=/?INST\])|<(?=</?SYS>>)", re.IGNORECASE)
 _TITLES = sorted(
@@ -34,7 +35,9 @@ _TITLES = sorted(
         for title in (wording.rules_title, wording.constraints_title, wording.history_title, wording.question_title)
     }
 )
-_SECTION = re.compile(rf"^(\s*)(?=#+\s*(?:{'|'.join(map(re.escape, _TITLES))})\s*$)", re.IGNORECASE | re.MULTILINE)
+_SECTION = re.compile(
+    rf"^([^\S\n]*+)(?=#++[^\S\n]*+(?:{'|'.join(map(re.escape, _TITLES))})[^\S\n]*+$)", re.IGNORECASE | re.MULTILINE
+)
 
 
 def neutralise(text: str) -> str:

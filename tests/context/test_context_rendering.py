@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -127,3 +128,16 @@ def test_marks_are_read_in_their_many_spellings() -> None:
 def test_marks_can_be_taken_out() -> None:
     assert without_marks("Rent is 500 [1][2], heat 80 【3】.") == "Rent is 500, heat 80."
     assert neutralise_marks("see [12]; rows[0]") == "see (12); rows[ 0 ]"
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t", " \n", "<" + " " * 50, "#" * 50])
+def test_a_text_of_nothing_but_blanks_takes_linear_steps(blank: str) -> None:
+    """Two million characters take a fraction of a second in linear time and hours in quadratic: the time-out catches it."""
+    text = "a <" + blank * (2_000_000 // len(blank)) + "b"
+    assert neutralise(text)[-1] == "b"
+    assert without_marks(text) == text
+
+
+@pytest.mark.parametrize("title", ["  ## Question", "#Question  ", "\t# QUESTION"])
+def test_a_section_title_of_ours_is_defused_however_it_is_indented(title: str) -> None:
+    assert "\\#" in neutralise(f"Text.\n{title}\nMore.")
