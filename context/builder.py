@@ -65,7 +65,7 @@ class ContextBuilder:
             bill=self._bill(prompt, scored),
             dropped=selection.dropped,
             context_tokens=prompt.cost.context,
-            abstention="" if prompt.evidence else _abstention(language, scored),
+            abstention="" if prompt.evidence else _abstention(language, scored, selection),
         )
 
     def _carried(self, options: AskOptions, ceiling: int, language: Language) -> str:
@@ -104,10 +104,12 @@ class ContextBuilder:
         )
 
 
-def _abstention(language: Language, scored: Sequence[ScoredChunk]) -> str:
-    """Says that the documents hold no answer, and where the nearest passage stands."""
+def _abstention(language: Language, scored: Sequence[ScoredChunk], selection: Selection) -> str:
+    """Says why there is no answer: nothing searched, no room, or no support, and where the nearest passage stands."""
     if not scored:
-        return abstention(language)
+        return WORDINGS[language].nothing_searched
+    if any(item.reason == "budget" for item in selection.dropped):
+        return WORDINGS[language].no_room
     nearest = scored[0]
     page = nearest.chunk.pages[0].number if nearest.chunk.pages else None
     headings = [heading for heading in nearest.chunk.heading_path if heading != nearest.document.title]

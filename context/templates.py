@@ -32,6 +32,8 @@ class Wording:
     page: str  # a format with {page}
     unknown: str
     nearest: str  # a format with {place}
+    nothing_searched: str
+    no_room: str
     opening_quote: str
     closing_quote: str
 
@@ -55,6 +57,8 @@ _ENGLISH = Wording(
     page="p. {page}",
     unknown="I don't know: the documents do not answer this question.",
     nearest=" The nearest passage is in {place}.",
+    nothing_searched="I don't know: there was no document to search. Ingest documents first, or widen the filters.",
+    no_room="I don't know: the passage that may hold the answer does not fit under the ceiling of tokens; raise it.",
     opening_quote="“",
     closing_quote="”",
 )
@@ -78,6 +82,8 @@ _SIMPLIFIED = Wording(
     page="第 {page} 页",
     unknown="我不知道：文档中没有能回答这个问题的内容。",
     nearest="最接近的内容见{place}。",
+    nothing_searched="我不知道：没有可供检索的文档。请先导入文档，或放宽筛选条件。",
+    no_room="我不知道：可能含有答案的内容超出了词元上限，请调高上限。",
     opening_quote="《",
     closing_quote="》",
 )
@@ -101,6 +107,8 @@ _TRADITIONAL = Wording(
     page="第 {page} 頁",
     unknown="我不知道：文件中沒有能回答這個問題的內容。",
     nearest="最接近的內容見{place}。",
+    nothing_searched="我不知道：沒有可供檢索的文件。請先匯入文件，或放寬篩選條件。",
+    no_room="我不知道：可能含有答案的內容超出了詞元上限，請調高上限。",
     opening_quote="《",
     closing_quote="》",
 )

@@ -148,6 +148,10 @@ class SearchResult:
     def bill(self) -> ContextBill:
         return self.context.bill
 
+    @property
+    def context_tokens(self) -> int:
+        return self.context.context_tokens
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "question": self.question,

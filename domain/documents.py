@@ -170,8 +170,8 @@ class Sentence:
 class Chunk:
     """A stretch of one document, cut on sentence ends: the unit of retrieval.
 
-    `text == document.text[span]`. `sentences` are disjoint, ascending and inside `span`; together they hold every word of
-    it. `header` is the header row of the chunk's table: inside `span`, or before it in a chunk that continues a table.
+    `text == document.text[span]`. `sentences` are disjoint, ascending and inside `span`; together they hold every word
+    of it. `header` is the header row of the chunk's table: inside `span`, or before it in a chunk that continues one.
     `pages` are those that the chunk touches, clipped to `span`. `key` is the int64 that the indexes store.
     """
 

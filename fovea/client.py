@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from domain.answers import Answer
-from domain.errors import FoveaError
+from domain.errors import ConfigurationError, FoveaError
 from fovea import client_plans
 from fovea.client_calls import Call, Pause, Plan, Walk
 from fovea.client_replies import EventReader, ServiceError, result_of
@@ -35,8 +35,11 @@ _BATCH_WORKERS = 4  # questions in flight
 
 
 def _options(base_url: str, api_key: str | None, timeout_seconds: float) -> dict[str, Any]:
+    if not base_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"The address {base_url!r} must begin with http:// or https://.")
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"base_url": base_url.rstrip("/"), "headers": headers, "timeout": timeout_seconds}
+    # An OpenAI client wants the address with /v1, and who has that one at hand will give it here too.
+    return {"base_url": base_url.rstrip("/").removesuffix("/v1"), "headers": headers, "timeout": timeout_seconds}
 
 
 def _unreachable(error: httpx.TransportError, base_url: Any) -> ServiceError:

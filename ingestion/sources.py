@@ -119,6 +119,11 @@ class SourceStream(Iterator[SourceItem]):
         return sum(_count(given, self._excluded) for given in self._given)
 
 
+def _normalised(given: str) -> str:
+    """A path without `./`, `//` and a closing slash: `ingest .` and `ingest notes.md` speak of the same document."""
+    return given if _URL.match(given) or _OTHER_SCHEME.match(given) or not given else os.path.normpath(given)
+
+
 class SourceExpander:
     """Turns the arguments of an ingest call into items.
 
@@ -141,7 +146,7 @@ class SourceExpander:
 
         Raises UsageError at once when a path does not exist or a URL is not http(s).
         """
-        given = [os.fspath(item) for item in inputs]
+        given = [_normalised(os.fspath(item)) for item in inputs]
         for item in given:
             self._check(item)
         return SourceStream((item for each in given for item in self._items(each)), given, self._excluded)
@@ -191,14 +196,15 @@ def walk(folder: str, excluded: frozenset[str] = frozenset()) -> Iterator[tuple[
         yield folder, unreadable_error(folder, error)
         return
     for entry in entries:
+        path = os.path.normpath(entry.path)  # scandir(".") gives "./name"
         if entry.name.startswith("."):
             continue
         if entry.is_symlink():
-            yield entry.path, symlink_error(entry.path)
+            yield path, symlink_error(path)
         elif not entry.is_dir(follow_symlinks=False):
-            yield entry.path, None
+            yield path, None
         elif entry.name not in SKIPPED_FOLDERS:
-            yield from walk(entry.path, excluded)
+            yield from walk(path, excluded)
 
 
 def _pieces(path: str, max_bytes: int) -> Iterator[bytes]:

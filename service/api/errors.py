@@ -122,9 +122,14 @@ class Problem:
             "retryable": self.retryable,
         }
 
-    def response(self, request_id: str, headers: dict[str, str] | None = None) -> Response:
+    def openai_error(self) -> dict[str, Any]:
+        """The member in which OpenAI's client libraries look for the reason of a failure."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"error": {"message": self.detail, "type": kind, "code": self.code, "param": None}}
+
+    def response(self, request_id: str, headers: dict[str, str] | None = None, openai: bool = False) -> Response:
         retry = {"retry-after": str(_RETRY_AFTER_SECONDS)} if self.status == 503 and self.retryable else {}
-        body = orjson.dumps(self.to_dict(request_id))
+        body = orjson.dumps({**self.to_dict(request_id), **(self.openai_error() if openai else {})})
         return Response(body, self.status, {**retry, **(headers or {})}, PROBLEM_MEDIA_TYPE)
 
 
@@ -162,7 +167,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     if problem.status >= 500:
         log.warning("request_failed", code=problem.code, status=problem.status, reason=str(error))
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    return problem.response(request_id_of(request), headers)
+    return problem.response(request_id_of(request), headers, openai=request.url.path.startswith("/v1/chat/"))
 
 
 def _public_detail(error: FoveaError) -> str:

@@ -59,7 +59,7 @@ def run_server(server: Served, host: str, port: int) -> None:
         max_body_bytes=server.max_body_bytes,
         drain_seconds=_DRAIN_SECONDS,
     )
-    with _listening(host, port) as listener, _quiet_signals():
+    with listening(host, port) as listener, _quiet_signals():
         print(f"Fovea listens on {_url(host, listener.getsockname()[1])}", file=sys.stderr, flush=True)
         running = uvicorn.Server(server_config(app, host, port))
         running.run(sockets=[listener])
@@ -67,14 +67,16 @@ def run_server(server: Served, host: str, port: int) -> None:
         raise StorageError("The server could not start; its log says why.", code="start_failed")
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises ConfigurationError, which uvicorn would answer by ending the process."""
     name = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     try:
         return socket.create_server((name, port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port.") from error
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port: --port, or FOVEA_SERVER__PORT."
+        ) from error
 
 
 @contextmanager

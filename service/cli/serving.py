@@ -29,23 +29,21 @@ def serve(
     Example: `fovea serve --port 8000 --ingest docs/`
     """
     from service.api.binding import check_binding
-    from service.api.server import run_server
+    from service.api.server import listening, run_server
     from service.bootstrap import build_server
 
     settings = settings_for(data_dir)
     host, port = host or settings.server.host, settings.server.port if port is None else port
     key = settings.server.api_key
     check_binding(host, key.get_secret_value() if key else None)
+    listening(host, port).close()  # a port that is taken is better known before the documents are indexed than after
     with build_server(settings, on_message=message) as server:
         inputs = list(ingest or [])
         if samples and not server.engine.list_documents(limit=1):
             inputs.append(samples)
         if inputs:
             with ProgressLine("files", "chunks") as line:
-                report = server.engine.ingest(
-                    inputs,
-                    progress=lambda state: line.update(state.documents_done, state.documents_total, state.chunks_done),
-                )
+                report = server.engine.ingest(inputs, progress=line.follow)
             print_report(report)
         run_server(server, host, port)
 

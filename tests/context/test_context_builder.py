@@ -176,9 +176,15 @@ def test_abstention_is_empty_when_there_is_evidence(lease: Source) -> None:
     assert builder().build(query("Rent?"), ranked(lease), AskOptions()).abstention == ""
 
 
-def test_an_empty_collection_abstains() -> None:
+def test_where_nothing_was_searched_the_abstention_says_so() -> None:
     context = builder().build(query("租金是多少？"), [], AskOptions())
-    assert context.abstention == "我不知道：文档中没有能回答这个问题的内容。"
+    assert context.abstention == "我不知道：没有可供检索的文档。请先导入文档，或放宽筛选条件。"
+
+
+def test_where_nothing_fits_the_abstention_names_the_ceiling(lease: Source) -> None:
+    context = builder().build(query("Rent?"), ranked(lease), AskOptions(max_tokens=3))
+    assert context.evidence == ()
+    assert "ceiling of tokens" in context.abstention
 
 
 @pytest.mark.parametrize(("limit", "longest"), [(20, "system text"), (400, "question"), (401, "constraints")])

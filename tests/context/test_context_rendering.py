@@ -132,7 +132,7 @@ def test_marks_can_be_taken_out() -> None:
 
 @pytest.mark.parametrize("blank", [" ", "\n", "\t", " \n", "<" + " " * 50, "#" * 50])
 def test_a_text_of_nothing_but_blanks_takes_linear_steps(blank: str) -> None:
-    """Two million characters take a fraction of a second in linear time and hours in quadratic: the time-out catches it."""
+    """Two million characters: a fraction of a second in linear time, hours in quadratic; the time-out catches that."""
     text = "a <" + blank * (2_000_000 // len(blank)) + "b"
     assert neutralise(text)[-1] == "b"
     assert without_marks(text) == text

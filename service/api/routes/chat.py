@@ -44,7 +44,7 @@ def chat_routes(state: ApiState) -> APIRouter:
             parts = await pull(state.questions, partial(state.engine.stream, conversation.question, **options))
             first = await parts.first()  # what fails before the first part still gets its own status
             events = _events(state, first, parts, body.include_usage)
-            return EventStream(guarded(events, request_id_of(request), _openai_error), parts.close)
+            return EventStream(guarded(events, request_id_of(request), Problem.openai_error), parts.close)
         answer = await state.questions.run(partial(state.engine.ask, conversation.question, **options))
         state.metrics.observe_answer(answer)
         return json_response(_completion(answer))
@@ -113,8 +113,3 @@ def _fovea(answer: Answer) -> dict[str, Any]:
 
 def _usage(usage: Usage) -> dict[str, int]:
     return {**usage.to_dict(), "total_tokens": usage.prompt_tokens + usage.completion_tokens}
-
-
-def _openai_error(problem: Problem) -> dict[str, Any]:
-    """The member by which OpenAI's client libraries recognise an error inside a stream."""
-    return {"error": {"message": problem.detail, "type": "server_error", "code": problem.code, "param": None}}
