@@ -188,18 +188,19 @@ def parse_url(url: str, ports: frozenset[int] | None) -> httpx.URL:
         raise forbidden(url, "it is too long, or holds spaces, backslashes or characters that must be percent-encoded")
     try:
         parsed = httpx.URL(url)
-        port = parsed.port
-    except (httpx.InvalidURL, ValueError) as error:
+        # The host is decoded when it is read, and "xn--" followed by nonsense fails there.
+        port, host = parsed.port, parsed.host
+    except (httpx.InvalidURL, ValueError) as error:  # UnicodeError, and with it IDNA's own, is a ValueError
         raise forbidden(url, f"it is not a valid URL ({error})") from error
     if parsed.scheme not in ("http", "https"):
         raise forbidden(url, "only http and https are fetched")
-    if not parsed.host:
+    if not host:
         raise forbidden(url, "it names no host")
     if parsed.userinfo or "@" in re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         raise forbidden(url, "it carries credentials")
     if ports is not None and (port or (443 if parsed.scheme == "https" else 80)) not in ports:
         raise forbidden(url, f"port {port} is not allowed")
-    check_host(url, parsed.host)
+    check_host(url, host)
     return parsed
 
 

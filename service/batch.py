@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ ANSWER_COLUMNS = (
 )  # fmt: skip
 _QUESTION_NAMES = ("question", "query", "问题", "問題")
 _FORMATS = (".csv", ".jsonl")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0", "＝", "＋", "－", "＠")  # ASVS 1.2.10
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")  # ASVS 1.2.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +133,18 @@ class Journal:
         """The rows answered so far without an error, by index; rows that failed are asked again."""
         if not self.path.exists():
             return {}
-        lines = self.path.read_bytes().split(b"\n")[:-1]  # what follows the last line end is torn
-        if not lines:
-            return {}
-        if orjson.loads(lines[0]).get("table") != self._fingerprint:
-            raise UsageError(
-                f"{str(self.path)!r} belongs to a run over other questions; delete it or name another output file."
-            )
-        entries = (orjson.loads(line) for line in lines[1:])
-        return {entry["row"]: entry["columns"] for entry in entries if not entry["columns"]["error"]}
+        advice = "move it away or name another output file."
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1]  # what follows the last line end is torn
+            table = orjson.loads(lines[0])["table"] if lines else self._fingerprint
+            entries = dict(map(_journal_entry, lines[1:])) if table == self._fingerprint else {}
+        except OSError as error:
+            raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}; {advice}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"{str(self.path)!r} is not the journal of a batch run; {advice}") from error
+        if table != self._fingerprint:
+            raise UsageError(f"{str(self.path)!r} belongs to a run over other questions; {advice}")
+        return {row: columns for row, columns in entries.items() if not columns["error"]}
 
     def append(self, index: int, columns: Row) -> None:
         assert self._file is not None, "the journal is open only inside its with block"
@@ -151,16 +155,10 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Journal:
-        kept = self.read()
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        with temporary.open("wb") as file:
-            file.write(orjson.dumps({"table": self._fingerprint}) + b"\n")
-            for index, columns in kept.items():
-                file.write(orjson.dumps({"row": index, "columns": columns}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
-        self._file = self.path.open("ab")
+        kept = [{"row": index, "columns": columns} for index, columns in self.read().items()]
+        lines = [orjson.dumps(entry) + b"\n" for entry in [{"table": self._fingerprint}, *kept]]
+        _put_in_place(self.path, b"".join(lines))
+        self._file = open(self.path, "ab", opener=_open_no_link)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,6 +170,15 @@ class Journal:
         assert self._file is not None
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _journal_entry(line: bytes) -> tuple[int, Row]:
+    """A finished row. Raises ValueError, TypeError or KeyError for a line that is no journal's."""
+    entry = orjson.loads(line)
+    index, columns = entry["row"], entry["columns"]
+    if not isinstance(index, int) or not isinstance(columns, dict) or not set(ANSWER_COLUMNS) <= set(columns):
+        raise ValueError("no row of a batch run")
+    return index, columns
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -231,18 +238,36 @@ def find_question_column(rows: Sequence[Row], wanted: str | None) -> str:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write all rows under a temporary name, then rename: the file is whole or it is not there."""
     data = _csv_bytes(rows) if path.suffix.lower() == ".csv" else b"".join(orjson.dumps(row) + b"\n" for row in rows)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    _put_in_place(path, data)
+
+
+def _put_in_place(path: Path, data: bytes) -> None:
+    """Write a new file beside `path` and rename it: whole or not at all, and through nobody's link.
+
+    Its name cannot be guessed and it must not exist, so that no link laid out in a shared folder leads the bytes
+    elsewhere, and no file of the user's is taken for a temporary one.
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb", opener=_open_no_link) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)  # Windows has no such flag
 
 
 def _csv_bytes(rows: Sequence[Row]) -> bytes:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, columns)
+    # All cells quoted: a delimiter of another locale inside one cannot start a cell, and with it a formula.
+    writer = csv.DictWriter(buffer, columns, quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(name, value) for name, value in row.items()})

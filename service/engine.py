@@ -37,6 +37,8 @@ from service.stopwatch import Stopwatch
 log = logging.getLogger(__name__)
 
 MAX_QUESTION_CHARACTERS = 20_000  # about 5,000 tokens: more is a document, not a question
+MAX_HISTORY_TURNS = 200
+MAX_HISTORY_CHARACTERS = 200_000  # ten times what any prompt has room for
 
 
 def encode_question(parts: Parts, text: str, filters: Filters) -> Query:
@@ -282,6 +284,7 @@ class Engine:
             )
         if options.max_tokens is not None and options.max_tokens < 1:
             raise UsageError(f"max_tokens is {options.max_tokens}; it must be at least 1.")
+        _check_history(options.history)
         return text
 
     def _check_collection(self, collection: str) -> None:
@@ -320,7 +323,8 @@ class Engine:
         degraded: bool = False,
     ) -> Answer:
         with clock.stage("verify"):
-            cited = resolve_citations(text, found.evidence)
+            # Through the gate before marks are read; citations count in the documents' text, which has passed it too.
+            cited = resolve_citations(self._parts.clean_text(text), found.evidence)
         return Answer(
             text=cited.text,
             citations=cited.citations,
@@ -330,4 +334,14 @@ class Engine:
             timings=clock.timings(total=True),
             abstained=bool(found.context.abstention) or is_abstention(cited.text),
             degraded=degraded,
+        )
+
+
+def _check_history(history: Sequence[Message]) -> None:
+    characters = sum(len(turn.content) for turn in history)
+    if len(history) > MAX_HISTORY_TURNS or characters > MAX_HISTORY_CHARACTERS:
+        raise UsageError(
+            f"The conversation has {len(history):,} turns with {characters:,} characters; at most "
+            f"{MAX_HISTORY_TURNS:,} turns and {MAX_HISTORY_CHARACTERS:,} characters are read. Send the latest ones.",
+            code="history_too_long",
         )

@@ -14,6 +14,7 @@ from domain.answers import Answer, ContextBill
 from domain.jobs import CollectionInfo
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
+_TELL_URLS = ("httpx", "httpcore")  # their INFO lines hold whole URLs, and with them keys and questions
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -97,3 +98,5 @@ def configure_logging(level: str = "INFO", as_json: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _TELL_URLS:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -138,10 +138,13 @@ class SnapshotDirectory:
 
     def write(self, collection_id: int, kind: str, generation: int, save: Callable[[Path], None]) -> tuple[str, int]:
         """Let `save` write a file and put it in place; (sha256, size). Raises what `save` or the disk raises."""
-        self._path.mkdir(parents=True, exist_ok=True)
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self._path / f"{collection_id}-{kind}-{generation}-{secrets.token_hex(4)}.tmp"
         try:
+            # Ours before it holds anything: a vector tells much of the text that it came from.
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             save(temporary)
+            temporary.chmod(0o600)  # where `save` put a file of its own in its place
             _sync(temporary)
             sha256, size = _digest(temporary), temporary.stat().st_size
             final = Snapshot(collection_id, kind, generation, size, sha256, 0, 0).file_name

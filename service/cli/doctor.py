@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
     Example: `fovea doctor`
     """
     from service.bootstrap import build_engine
+    from service.storage.database import without_password
 
     settings = settings_for(data_dir)
     started = time.perf_counter()
@@ -40,7 +40,7 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
         "version": version("fovea-rag"),
         "python": platform.python_version(),
         "data_dir": str(settings.data_dir.resolve()),
-        "database": _without_password(settings.database_url),
+        "database": without_password(settings.database_url),
         **status,
         "problems": [*problems, *_differences(status)],
         "seconds": round(time.perf_counter() - started, 2),
@@ -75,15 +75,6 @@ def _differences(status: dict[str, Any]) -> list[str]:
         for item in status["indexes"]
         if not item["vectors"] == item["texts"] == chunks[item["collection"]]
     ]
-
-
-def _without_password(url: str) -> str:
-    """The URL as it may be shown.
-
-    >>> _without_password("postgresql://fovea:secret@database/fovea")
-    'postgresql://fovea:***@database/fovea'
-    """
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 def _print_entry(name: str, value: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, func, select, update
@@ -14,6 +16,26 @@ from domain.search import DEFAULT_TENANT
 from service.storage.database import Database
 from service.storage.rows import now
 from service.storage.tables import chunks, collections, documents
+
+_MAX_NAME = 64
+# Letters and marks to Unicode, but nothing to the eye: fillers, variation selectors and the like.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+
+
+def check_collection_name(name: str) -> None:
+    """Raise UsageError "invalid_collection_name" for a name that could mislead a reader, a terminal or a path."""
+    if not 1 <= len(name) <= _MAX_NAME or name != name.strip() or not all(map(_may_name, name)):
+        raise UsageError(
+            f"{name[: _MAX_NAME + 1]!r} cannot name a collection; a name has 1 to {_MAX_NAME} characters: letters and "
+            "digits of any script, spaces inside it, '.', '_' and '-'.",
+            code="invalid_collection_name",
+        )
+
+
+def _may_name(character: str) -> bool:
+    # Marks belong to letters: the vowel signs of Hindi and Thai, and accents that are written apart.
+    category = unicodedata.category(character)
+    return character in " ._-" or ((category[0] in "LM" or category == "Nd") and not _UNSEEN.match(character))
 
 
 class TenantScope:
@@ -50,7 +72,8 @@ class SqlCollections(TenantScope):
     """The verbs of DocumentStore that concern whole collections."""
 
     def ensure_collection(self, name: str) -> None:
-        """Create the collection unless it is there."""
+        """Create the collection unless it is there. Raises UsageError for a name that cannot be one."""
+        check_collection_name(name)
         with self._database.read() as connection:
             if self._find(connection, name) is not None:
                 return
@@ -59,7 +82,8 @@ class SqlCollections(TenantScope):
             connection.execute(dialect_insert(collections).values(self._new(name)).on_conflict_do_nothing())
 
     def create_collection(self, name: str) -> CollectionInfo:
-        """Raises UsageError with code "collection_exists"."""
+        """Raises UsageError with code "collection_exists" or "invalid_collection_name"."""
+        check_collection_name(name)
         dialect_insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         statement = dialect_insert(collections).values(self._new(name)).on_conflict_do_nothing()
         with self._database.write() as connection:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -20,6 +23,11 @@ from service.storage.schema import migrate
 _LOCK_WAIT_SECONDS = 15  # a writer that waits longer than this meets a fault, not a queue
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 10
+
+# Greedy up to the last @: a password may hold one, or a slash or a question mark, that nobody encoded.
+_USER_AND_PASSWORD = re.compile(r"^([^:/]*://[^:/]*):.*@", re.DOTALL)
+_QUERY_VALUE = re.compile(r"([?&])([^=&]*)=[^&]*")
+_SECRET_NAMES = frozenset(("password", "sslpassword", "oauth_client_secret"))
 
 # What makes an acknowledged write durable, and what each setting must read back as.
 _SQLITE_SETTINGS: tuple[tuple[str, str, object], ...] = (
@@ -36,7 +44,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name = engine.url.render_as_string(hide_password=True)
+        self.name = _shown(engine.url)
 
     @property
     def engine(self) -> Engine:
@@ -70,7 +78,7 @@ def open_database(url: str) -> Database:
     Raises ConfigurationError for a URL that cannot work and StorageError when the database refuses.
     """
     parsed = _parse(url)
-    name = parsed.render_as_string(hide_password=True)
+    name = _shown(parsed)
     engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed)
     database = Database(engine)
     try:
@@ -80,6 +88,25 @@ def open_database(url: str) -> Database:
         database.close()
         raise
     return database
+
+
+def without_password(url: str) -> str:
+    """A database URL as it may be shown, whether or not it can be read: every password in it is `***`.
+
+    >>> without_password("postgresql://fovea:p@ss@database/fovea?sslpassword=secret&sslmode=require")
+    'postgresql://fovea:***@database/fovea?sslpassword=***&sslmode=require'
+    """
+    # The query first: once its passwords are gone, the last @ is the one before the host.
+    return _USER_AND_PASSWORD.sub(r"\1:***@", _QUERY_VALUE.sub(_masked, url), count=1)
+
+
+def _masked(entry: re.Match[str]) -> str:
+    # A server's driver decodes the name, so that "pass%77ord" is one too.
+    return f"{entry[1]}{entry[2]}=***" if unquote_plus(entry[2]).strip().lower() in _SECRET_NAMES else entry[0]
+
+
+def _shown(url: URL) -> str:
+    return without_password(url.render_as_string(hide_password=True))
 
 
 @contextmanager
@@ -123,11 +150,14 @@ def _reason(error: SQLAlchemyError) -> str:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # from None: what cannot be read may be a piece of a password
         raise ConfigurationError(
             "The database URL cannot be read; it looks like sqlite:///PATH or postgresql://..."
         ) from None
     if parsed.get_backend_name() == "postgresql":
+        if parsed.password and "@" in f"{parsed.host}{parsed.database}":
+            # Else the rest of the password is taken for a host, and told to the resolver and the log.
+            raise ConfigurationError("The database URL holds an @ in its password; write it as %40.")
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(
@@ -142,12 +172,22 @@ def _parse(url: str) -> URL:
 
 def _sqlite_engine(url: URL) -> Engine:
     path = Path(str(url.database))
-    with storage_errors(str(url)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(_shown(url)):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if "uri" not in url.query:  # then it is no path, and SQLite makes what it names
+            _create_private(path)
     engine = create_engine(url, pool_timeout=_POOL_WAIT_SECONDS)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_private(path: Path) -> None:
+    """Make the file, empty, before SQLite makes it readable for everybody; its -wal and -shm take its mode over."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

@@ -61,7 +61,8 @@ class DataDirectoryLock:
 
     def _open(self) -> int:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Ours alone, since it holds the documents; a directory that is there keeps the mode it was given.
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Without truncation: that would wipe the owner's name before we know whether the lock is ours.
             return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

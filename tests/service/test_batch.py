@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
 
 from domain.answers import Answer, Context, ContextBill, SearchResult, Usage
 from domain.errors import GeneratorUnreachable, UsageError
-from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch
+from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch, write_rows
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
 
@@ -164,3 +165,72 @@ def test_the_question_column_is_found_or_asked_for():
         find_question_column([{"a": 1}], "c")
     with pytest.raises(UsageError, match="no rows"):
         find_question_column([], None)
+
+
+def test_every_cell_is_quoted_so_that_no_other_delimiter_starts_a_formula(tmp_path):
+    write_rows(tmp_path / "out.csv", [{"id": 1, "answer": 'a;=1+1 "b"', "error": None}])
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8-sig") == ('"id","answer","error"\n"1","a;=1+1 ""b""",""\n')
+
+
+def test_a_formula_behind_a_line_end_is_disarmed_too(tmp_path):
+    write_rows(tmp_path / "out.csv", [{"answer": "\n=1+1"}])
+    assert rows_of(tmp_path / "out.csv") == [{"answer": "'\n=1+1"}]
+
+
+def test_links_laid_out_beside_the_output_lead_nowhere(table, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    names = ("out.csv.tmp", "out.csv.journal.tmp")
+    for name in names:
+        (tmp_path / name).symlink_to(victim)
+    run_batch(table, tmp_path / "out.csv", Asked())
+    assert victim.read_text() == "untouched"
+    assert all((tmp_path / name).is_symlink() for name in names)
+    assert len(rows_of(tmp_path / "out.csv")) == 4
+
+
+def test_the_output_and_the_journal_are_readable_as_far_as_the_umask_allows(table, tmp_path):
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                run_batch(table, tmp_path / "out.csv", Asked(survive=1), overwrite=True)
+            assert (tmp_path / "out.csv.journal").stat().st_mode & 0o777 == mode
+            run_batch(table, tmp_path / "out.csv", Asked())
+        finally:
+            os.umask(before)
+        assert (tmp_path / "out.csv").stat().st_mode & 0o777 == mode
+
+
+def test_an_output_that_cannot_be_put_in_place_leaves_no_litter(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(OSError):
+        write_rows(tmp_path / "out.csv", [{"answer": "x"}])
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("first", [b"my notes\n", b"[1]\n", b"7\n", b"{}\n", b"\xff\xfe\n"])
+def test_a_file_that_is_no_journal_is_named_and_left_alone(table, tmp_path, first):
+    journal = tmp_path / "out.csv.journal"
+    journal.write_bytes(first)
+    with pytest.raises(UsageError, match=r"out\.csv\.journal' is not the journal"):
+        run_batch(table, tmp_path / "out.csv", Asked())
+    assert journal.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "line", [b"{", b"3", b'{"row": 0}', b'{"row": "0", "columns": {}}', b'{"row": 0, "columns": []}']
+)
+def test_a_journal_with_foreign_lines_is_named(table, tmp_path, line):
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(table, tmp_path / "out.csv", Asked(survive=1))
+    with (tmp_path / "out.csv.journal").open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(UsageError, match=r"out\.csv\.journal' is not the journal"):
+        run_batch(table, tmp_path / "out.csv", Asked())
+
+
+def test_a_journal_that_cannot_be_read_is_named(table, tmp_path):
+    (tmp_path / "out.csv.journal").mkdir()
+    with pytest.raises(UsageError, match=r"out\.csv\.journal' cannot be read"):
+        run_batch(table, tmp_path / "out.csv", Asked())

@@ -336,12 +336,21 @@ def test_doctor_reports_a_collection_of_another_encoder(indexed, monkeypatch):
     assert "collection default" in problem and "hashing" in problem
 
 
-def test_doctor_never_shows_the_password_of_the_database():
-    from service.cli.doctor import _without_password
+def test_doctor_never_shows_the_password_of_the_database(indexed, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / '.fovea' / 'fovea.db'}?timeout=5"
+    monkeypatch.setattr("service.settings.Settings.database_url", url + "&password=s3cret")
+    monkeypatch.setattr("service.bootstrap.open_database", None, raising=False)
+    monkeypatch.setattr("service.storage.database.open_database", _opening(url))
+    status, shown, errors = indexed("doctor", "--json")
+    assert status == 0, errors
+    assert one_document(shown)["database"] == url + "&password=***"
+    assert "s3cret" not in shown + errors
 
-    url = "postgresql+psycopg://fovea:s3cret@database:5432/fovea"
-    assert _without_password(url) == "postgresql+psycopg://fovea:***@database:5432/fovea"
-    assert _without_password("sqlite:////data/fovea.db") == "sqlite:////data/fovea.db"
+
+def _opening(url):
+    from service.storage.database import open_database
+
+    return lambda _: open_database(url)
 
 
 # -- one owner, one encoder ------------------------------------------------------------------------------------------

@@ -71,6 +71,30 @@ def test_ask_is_the_end_of_the_stream_and_search_is_its_beginning(opened):
     assert engine.search(LAMP).evidence == answer.search.evidence
 
 
+def test_the_answer_passes_the_text_gate_and_its_citations_count_in_the_document(opened):
+    spoilt = "\0\u202eIt is ser\u200bviced twice\r\na year\x1b [\u20661]."
+    *parts, answer = opened(lambda context: [spoilt]).stream(LAMP)
+    assert parts == [spoilt]
+    assert answer.text == "It is serviced twice\na year [1]."
+    (citation,) = answer.citations
+    assert (citation.quote, citation.span) == (LAMP, Span(0, len(LAMP)))
+
+
+@pytest.mark.parametrize("history", [(200, 1), (200, 1_000)])
+def test_a_long_conversation_is_read_up_to_its_limits(opened, history):
+    turns, length = history
+    assert opened().search(LAMP, history=[Message("user", "w" * length)] * turns).question == LAMP
+
+
+@pytest.mark.parametrize(("turns", "length"), [(201, 1), (1, 200_001), (2, 100_001)])
+def test_a_conversation_beyond_its_limits_is_refused_before_any_work(opened, turns, length):
+    engine = opened(lambda context: pytest.fail("the model was asked"))
+    for verb in (engine.search, engine.ask):
+        with pytest.raises(UsageError, match="200 turns and 200,000 characters") as caught:
+            verb(LAMP, history=[Message("user", "w" * length)] * turns)
+        assert caught.value.code == "history_too_long"
+
+
 def test_each_stage_reports_its_time_and_the_total_holds_them_all(opened):
     answer = opened().ask(LAMP)
     *stages, total = answer.timings.items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -655,3 +656,16 @@ def test_a2_a_foreign_tenant_has_indexes_of_its_own(
     assert len(foreign.reader("default").vector) == 0
     foreign.drop("default")
     assert len(names(folder)) == 2
+
+
+def test_snapshots_and_their_folder_are_the_users_alone(
+    documents: list[Document], manager: IndexManager, folder: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        manager.reader("default")
+        manager.close()
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o600, 0o600]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sqlalchemy import inspect, text
 
 import migrations
 from domain.errors import ConfigurationError, StorageError
-from service.storage.database import Database, open_database
+from service.storage.database import Database, open_database, without_password
 from service.storage.documents import SqlDocumentStore
 from service.storage.tables import SCHEMA_VERSION, metadata
 from tests.service.postgres_server import PostgresServer
@@ -107,6 +108,64 @@ def test_d16_an_unreachable_server_is_a_storage_error_without_the_password(tmp_p
     with pytest.raises(StorageError, match="reachable") as caught:
         open_database(f"postgresql://user:hunter2@/fovea?host={tmp_path}")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://fovea:s3cret@db:5432/fovea", "postgresql+psycopg://fovea:***@db:5432/fovea"),
+        ("postgresql://u:s3@s3cret@db/fovea", "postgresql://u:***@db/fovea"),
+        ("postgresql://u@corp:s3/s3?s3@db/fovea", "postgresql://u@corp:***@db/fovea"),
+        ("postgresql://db/fovea?user=u&password=s3cret", "postgresql://db/fovea?user=u&password=***"),
+        ("postgresql://db:5432/f?PASSWORD=s3@s3&a=b", "postgresql://db:5432/f?PASSWORD=***&a=b"),
+        ("postgresql://db/f?pass%77ord=s3&sslpassword=s3", "postgresql://db/f?pass%77ord=***&sslpassword=***"),
+        ("postgresql://user@db:5432/fovea?sslmode=require", "postgresql://user@db:5432/fovea?sslmode=require"),
+        ("sqlite:////data/a:b@c/fovea.db", "sqlite:////data/a:b@c/fovea.db"),
+        ("sqlite:///C:/data@home/fovea.db", "sqlite:///C:/data@home/fovea.db"),
+        ("not a url", "not a url"),
+    ],
+)
+def test_a_url_is_shown_without_its_passwords_and_otherwise_whole(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+    assert "s3" not in shown
+
+
+@pytest.mark.parametrize("rest", ["hunter2@127.0.0.1:1/fovea", "hunter2:hunter2@127.0.0.1/f", "x/hunter2@127.0.0.1/f"])
+def test_a_password_with_an_at_sign_reaches_neither_the_resolver_nor_the_message(rest: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_database(f"postgresql://user:first@{rest}")
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_password_in_the_query_stays_out_of_messages(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="reachable") as caught:
+        open_database(f"postgresql:///fovea?host={tmp_path}&user=u&password=hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_the_files_of_a_database_are_the_users_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        database = open_database(f"sqlite:///{tmp_path / 'data' / 'fovea.db'}")
+        with database.write() as connection:
+            connection.execute(text("CREATE TABLE one (two)"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()}
+        database.close()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("fovea.db", "fovea.db-wal", "fovea.db-shm"), 0o600)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_database_that_was_there_keeps_its_mode_and_so_does_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    open_database(f"sqlite:///{folder / 'fovea.db'}").close()
+    folder.chmod(0o750)
+    (folder / "fovea.db").chmod(0o640)
+    open_database(f"sqlite:///{folder / 'fovea.db'}").close()
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "fovea.db")] == [0o750, 0o640]
 
 
 def test_d16_a_server_that_restarts_costs_nothing_but_the_open_transaction(postgres_server: PostgresServer) -> None:

@@ -255,6 +255,27 @@ def test_a_collection_is_created_once(store: SqlDocumentStore) -> None:
         store.delete_collection("nowhere")
 
 
+@pytest.mark.parametrize("name", ["a", "合同 2026", "हिन्दी", "Ärzte_v1.2-b", "สัญญา", "x" * 64, "٣"])
+def test_a_collection_may_be_named_in_any_script(store: SqlDocumentStore, name: str) -> None:
+    assert store.create_collection(name).name == name
+    store.ensure_collection(name)
+    assert name in [item.name for item in store.list_collections()]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x" * 65, " ", " a", "a ", "a/b", "../a", "a\\b", "a\nb", "a\tb", "a\0b", "\x1b[2J", "a\u202eb", "a\u2066b"]
+    + ["a\u200bb", "a\u200db", "\u3164", "a\ufe0f", "a\ud800", "a\u00a0b", "<b>", "a'b", "a:b", "😀", "a\u2028b"],
+)
+def test_a_name_that_could_mislead_is_refused_wherever_a_collection_is_made(store: SqlDocumentStore, name: str) -> None:
+    for verb in (store.create_collection, store.ensure_collection):
+        with pytest.raises(UsageError, match="letters and digits of any script") as caught:
+            verb(name)
+        assert caught.value.code == "invalid_collection_name"
+        assert str(caught.value).isprintable()
+    assert [item.name for item in store.list_collections()] == ["default"]
+
+
 def test_d13_another_encoder_is_refused_and_both_are_named(store: SqlDocumentStore) -> None:
     store.check_encoder("default", "e5-small", DIM, "int8")
     put(store, make_document("a", "one"))

@@ -96,3 +96,14 @@ def test_a_place_that_cannot_be_a_directory_is_a_storage_error(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be used"):
         DataDirectoryLock(tmp_path / "file").acquire()
+
+
+def test_a_directory_that_it_makes_is_the_users_alone_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    made, found = tmp_path / "made", tmp_path / "found"
+    found.mkdir(mode=0o755)
+    found.chmod(0o755)
+    for directory in (made, found):
+        with DataDirectoryLock(directory):
+            assert (directory / "fovea.lock").stat().st_mode & 0o077 == 0
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert found.stat().st_mode & 0o777 == 0o755
