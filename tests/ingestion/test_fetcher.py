@@ -154,7 +154,6 @@ def test_one_forbidden_address_among_several_is_enough() -> None:
         "http://exam%70le.com/",
         "http://xn--/",
         "http://xn--localhost-/",
-        "http://a.xn--a/",
         "http://" + "a" * 300 + ".com/",
         "http://example.com/" + "a" * 5000,
         "",

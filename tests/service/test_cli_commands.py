@@ -339,7 +339,6 @@ def test_doctor_reports_a_collection_of_another_encoder(indexed, monkeypatch):
 def test_doctor_never_shows_the_password_of_the_database(indexed, tmp_path, monkeypatch):
     url = f"sqlite:///{tmp_path / '.fovea' / 'fovea.db'}?timeout=5"
     monkeypatch.setattr("service.settings.Settings.database_url", url + "&password=s3cret")
-    monkeypatch.setattr("service.bootstrap.open_database", None, raising=False)
     monkeypatch.setattr("service.storage.database.open_database", _opening(url))
     status, shown, errors = indexed("doctor", "--json")
     assert status == 0, errors
