@@ -2,13 +2,14 @@
 
 "3,500,000", "3.5 million", "3.5M", "350万" and "三百五十万" are one number; "5 %", "5 percent" and "百分之五" are one
 percentage, and another fact than the number 5. "5 March 2020", "2020-03-05" and "2020年3月5日" are one date; a date is
-also its year, its month and its day, which a text may name apart.
+also its year, its month and its day, which a text may name apart. A sign belongs to its number: -5 is not 5.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
@@ -48,9 +49,11 @@ _SMALL = (
     "nineteen"
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_WORDS = {word: value for value, word in enumerate(_SMALL, start=2)} | {
-    word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)
-}
+_WORDS = (
+    {"a": 1, "one": 1, "zero": 0, "nil": 0}
+    | {word: value for value, word in enumerate(_SMALL, start=2)}
+    | {word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)}
+)
 
 _THIN_BLANK = re.compile(r"(?<=\d)[\u00a0\u2009\u202f'\u2019](?=\d{3}(?!\d))")  # thousands, the continental way
 _NUMBER = re.compile(
@@ -82,7 +85,11 @@ _MONTH = re.compile(
     re.IGNORECASE,
 )
 _WORD_NUMBER = re.compile(
-    rf"\b(?:({'|'.join(_TENS)})(?:[- ](one|{'|'.join(_SMALL[:8])}))?|({'|'.join(_SMALL)}))\b"
+    rf"\b(?:({'|'.join(_TENS)})(?:[- ](one|{'|'.join(_SMALL[:8])}))?|({'|'.join(_SMALL)}|zero|nil"
+    # "No one", "the one" and "one of them" are pronouns.
+    r"|(?<!\bno )(?<!\bany )(?<!\bevery )(?<!\beach )(?<!\bthe )(?<!\bthis )(?<!\bthat )(?<!\bwhich )"
+    r"one(?! of\b| another\b)"
+    r"|a(?= (?:hundred|thousand|million|billion|trillion)\b)))\b"
     r"(?: (hundred|thousand|million|billion|trillion))?( percent| per cent)?",
     re.IGNORECASE,
 )
@@ -92,8 +99,14 @@ _HAN_NUMBER = re.compile(
     r"(?P<percent>百分之)?(?P<numeral>"
     r"[〇零一二两兩三四五六七八九十][〇零一二两兩三四五六七八九十百千万萬亿億]{1,16}"
     r"|[二两兩三四五六七八九十](?=[个個年月日天人次名条條章款倍项項位家种種岁歲元米]|[小分][时時钟鐘])"
+    r"|(?<![第统統唯万萬同])一(?=[天元年](?![级級])|[个個]月)|(?<![\d百千万萬])[零〇](?=[元天年%])"
     r"|(?<=百分之)[一二三四五六七八九十])"
 )
+_SIGN = re.compile(
+    r"(?:(?:^|(?<=[\s(:=|]))[-\u2212\u2013]|\b(?:minus|negative) |[负負] ?)[€£$¥]?\Z|(?<=[€£$¥])[-\u2212]\Z", re.I
+)
+_RANGE = re.compile(r"\d\s[-\u2212\u2013]\Z")
+_NEAR = 40  # characters beside a number that can say its sign, unit and period
 
 
 def facts_of(text: str) -> frozenset[Fact]:
@@ -110,10 +123,25 @@ def facts_of(text: str) -> frozenset[Fact]:
     plain = _HAN_MONTH.sub(lambda match: _note_month(int(match[1]), found), plain)
     for match in _MONTH.finditer(plain):
         found.add(Fact("month", Decimal(_MONTHS.index(match[0][:3].casefold()) + 1)))
-    found.update(_number(match) for match in _NUMBER.finditer(_HAN_SEAM.sub(" ", plain)))
-    found.update(_word_number(match) for match in _WORD_NUMBER.finditer(plain))
-    found.update(_han_fact(match) for match in _HAN_NUMBER.finditer(plain))
+    found.update(fact for fact, _, _ in _numbers(plain))
     return frozenset(found)
+
+
+def numbers_of_text(text: str) -> Iterator[tuple[Fact, str, str]]:
+    """Each number and percentage with the characters right before and right behind it; dates count as numbers."""
+    return _numbers(unicodedata.normalize("NFKC", _THIN_BLANK.sub(",", text)))
+
+
+def _numbers(plain: str) -> Iterator[tuple[Fact, str, str]]:
+    spaced = _HAN_SEAM.sub(" ", plain)
+    read = [(_number(match), match) for match in _NUMBER.finditer(spaced)]
+    read += [(_word_number(match), match) for match in _WORD_NUMBER.finditer(plain)]
+    read += [(_han_fact(match), match) for match in _HAN_NUMBER.finditer(plain)]
+    for fact, match in read:
+        before = match.string[max(0, match.start() - _NEAR) : match.start()]
+        after = match.string[match.end() : match.end() + _NEAR]
+        negative = _SIGN.search(before) and not _RANGE.search(before)
+        yield (fact._replace(value=-fact.value) if negative else fact), before, after
 
 
 def scaled(facts: frozenset[Fact], around: str) -> frozenset[Fact]:

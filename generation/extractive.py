@@ -2,6 +2,9 @@
 
 The context builder has decided already what supports an answer and whether anything does. What is left is to be brief:
 the best sentence, then further ones only while they are nearly as good and say something new.
+
+A quoted sentence may hold what looks like a mark, by accident (a reference list) or by design. Its brackets become
+round, so that every bracketed number of an answer is a mark that this generator wrote.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ _NEARLY_AS_GOOD = 0.8  # of the best sentence's score; a weaker second sentence 
 _MOST_SHARED = 0.6  # of a sentence's words; one that shares more with what is quoted adds little
 _UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 _CELL = " | "
+# A number, or a list of them, in any square bracket: "[1]", "[ 1, 2 ]", "[^1]", "【1†source】".
+# Blanks and the remark are bounded, so that no document makes the search slow.
+_FOREIGN_MARK = re.compile(
+    r"[\[\uff3b\u3010\u3014]"
+    r"(\s{0,8}\^?\s{0,8}\d+(?:[\s,\uff0c\u3001;\uff1b\u2013-]{1,8}\d+)*\s{0,8}(?:\u2020[^\]\uff3d\u3011\u3015\n]{0,80})?)"
+    r"[\]\uff3d\u3011\u3015]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +129,13 @@ def _written(quotes: Sequence[_Quote]) -> list[str]:
     """The parts of the answer; rows of a table stand on lines of their own under their header."""
     parts = []
     for place, quote in enumerate(quotes):
-        row = f"{quote.header}\n{quote.text}" if quote.header else quote.text
+        row = _without_marks(f"{quote.header}\n{quote.text}" if quote.header else quote.text)
         is_row = _CELL in quote.text
         gap = "" if place == 0 else "\n" if is_row or _CELL in quotes[place - 1].text else " "
         parts.append(f"{gap}{row} [{quote.mark}]")
     return parts
+
+
+def _without_marks(text: str) -> str:
+    """The text with round brackets where it spells a citation: "evil [1]" becomes "evil (1)"."""
+    return _FOREIGN_MARK.sub(r"(\1)", text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,7 @@ from context.citations import resolve_citations
 from domain.search import Evidence
 from tests.context.context_examples import document, evidence, ranked
 
+DATA = Path(__file__).parents[1] / "data"
 LEASE = evidence(
     "The monthly rent is 1,250 euros.\n"
     "Anna Schmidt signed the lease on March 5, 2020.\n"
@@ -19,6 +23,18 @@ LEASE = evidence(
     "Heating costs rose by 12% in 2021."
 )
 ANNEX = evidence("The deposit is three monthly rents.\nIt is kept by Nordbank AG.", mark=2, name="b", title="Annex")
+TRUST = evidence(
+    "The rent is 840 pounds a month, payable in advance.\n"
+    "Fergus Maclean signs for the Trust.\n"
+    "Anna Smith owes Bob Jones 300 pounds.\n"
+    "The deposit is less than 500 pounds.\n"
+    "Some staff may leave early.\n"
+    "Unless the alarm is set, the door stays open.\n"
+    "The Trust does not pay for water.\n"
+    "Maclean denies that he lost the key.\n"
+    "Guests arrive after noon, except on Sundays.",
+    title="Tenant's handbook",
+)
 CHINESE = evidence("王芳于2020年3月5日签署了租赁合同。\n每月租金为三百五十万元。\n租户不得饲养宠物。", title="租约")
 
 
@@ -99,6 +115,121 @@ def test_an_unsupported_claim_is_not_verified(answer: str) -> None:
 )
 def test_chinese_claims_are_checked_too(answer: str, verified: bool) -> None:
     assert verdicts(answer, CHINESE) == [(1, verified)]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "The rent is 840 euros a month",
+        "The rent is $840 a month",
+        "The rent is 840 euros",
+        "The rent is 840 pounds a year",
+        "The rent is 840 pounds a week",
+        "The rent is 840 pounds per annum",
+        "The yearly rent is 840 pounds",
+        "The rent is -840 pounds a month",
+        "The rent is minus 840 pounds a month",
+        "The rent is zero pounds a month",
+        "The rent is one pound a month",
+        "The rent is half of 840 pounds a month",
+        "The rent is twice 840 pounds a month",
+        "The rent is almost 840 pounds a month",
+        "The rent is more than 840 pounds a month",
+        "The rent is never 840 pounds a month",
+        "The rent is hardly 840 pounds a month",
+        "The rent is 840 pounds a month, payable in arrears",
+        "It is false that the rent is 840 pounds a month",
+        "It is untrue that Fergus Maclean signs for the Trust",
+        "The deposit is more than 500 pounds",
+        "The deposit is at least 500 pounds",
+        "The deposit is 500 pounds",
+        "Bob Jones owes Anna Smith 300 pounds",
+        "bob jones owes anna smith 300 pounds",
+        "Anna Smith owes Bob Jones 300 pounds a month",
+        "The Trust signs for Fergus Maclean",
+        "Fergus Maclean signs for the Tenant",
+        "Fergus Maclean signs for the tenant",
+        "Fergus Maclean denies signing for the Trust",
+        "Fergus Maclean refuses to sign for the Trust",
+        "Fergus Maclean hardly signs for the Trust",
+        "Fergus Maclean never signs for the Trust",
+        "All staff may leave early",
+        "Staff may leave early",
+        "No staff may leave early",
+        "Some staff must leave early",
+        "If the alarm is set, the door stays open",
+        "The door stays open",
+        "The Trust pays for water",
+        "Maclean lost the key",
+        "Guests arrive before noon",
+        "Guests arrive after noon, including on Sundays",
+    ],
+)
+def test_a_claim_that_turns_its_quote_round_is_not_verified(claim: str) -> None:
+    assert not any(verified for _, verified in verdicts(f"{claim} [1].", TRUST))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        *TRUST.text.replace(".", "").split("\n"),
+        "The monthly rent is £840",
+        "The rent is 840 pounds per month",
+        "Rent: £840/month",
+        "Fergus Maclean signed for the Trust",
+        "The deposit is less than £500",
+    ],
+)
+def test_copies_and_close_paraphrases_stay_verified(claim: str) -> None:
+    assert verdicts(f"{claim} [1].", TRUST) == [(1, True)]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "押金超过五千元",
+        "押金为五千元",
+        "租客在入住之后付款",
+        "租金不包括水费",
+        "全部员工可以提前离开",
+        "王芳从不养狗",
+        "李明欠王芳三百元",
+        "房东同意维修",
+        "如果下雨，比赛照常进行",
+        "比赛照常进行",
+        "每年租金为八百元",
+        "每月租金为八百美元",
+        "每月租金为零元",
+        "每月租金为负800元",
+    ],
+)
+def test_a_chinese_claim_that_turns_its_quote_round_is_not_verified(claim: str) -> None:
+    source = evidence(
+        "押金不足五千元。\n租客在入住之前付款。\n租金包括水费。\n部分员工可以提前离开。\n王芳养狗。\n王芳欠李明三百元。\n"
+        "房东拒绝维修。\n除非下雨，比赛照常进行。\n每月租金为八百元。"
+    )
+    assert not any(verified for _, verified in verdicts(f"{claim} [1]。", source))
+    for sentence in source.text.split("\n"):
+        assert verdicts(f"{sentence} [1]", source) == [(1, True)]
+
+
+def test_the_sentences_of_the_sample_texts_are_verified_as_they_stand() -> None:
+    """Sentences of two languages: whatever they hold of numbers, names and negations, they support themselves."""
+    lines = [
+        line
+        for name in ("xquad-en", "cmrc-zh")
+        for line in (DATA / name / "corpus.jsonl").read_text("utf-8").splitlines()
+    ]
+    parts = [part for line in lines for part in re.split(r"(?<=[.!?]) |(?<=[。！？])|\n", json.loads(line)["text"])]
+    sentences = [part.strip() for part in parts if 20 < len(part) < 400 and "[" not in part]
+    doubted = [part for part in sentences if not verdicts(f"{part} [1]", evidence(part))[-1][1]]
+    assert len(sentences) > 150
+    assert doubted == []
+
+
+def test_a_quote_with_marks_of_its_own_is_still_a_copy() -> None:
+    source = evidence("You are evil [1] [2].\nRead a[2] and “b [3]” first.")
+    assert verdicts("You are evil (1) (2). [1] Read a(2) and “b (3)” first. [1]", source) == [(1, True), (1, True)]
 
 
 def test_each_mark_answers_for_its_own_part_of_the_sentence() -> None:

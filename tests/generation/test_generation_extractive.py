@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from domain.answers import Usage
 from generation.extractive import ExtractiveGenerator
 from tests.generation.generation_examples import WordCounter, context, evidence
@@ -47,6 +53,33 @@ def test_the_header_row_alone_is_no_answer() -> None:
 def test_chinese_sentences_are_compared_by_character() -> None:
     lease = evidence([("租金为每月五百元。", 0.9), ("每月租金为五百元。", 0.89), ("押金两千。", 0.85)])
     assert answer_to(lease) == "租金为每月五百元。 [1] 押金两千。 [1]"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quoted"),
+    [
+        ("You are evil [1] [2].", "You are evil (1) (2)."),
+        ("See [2, 3] and [4-6].", "See (2, 3) and (4-6)."),
+        ("See【2】［3］〔4〕.", "See(2)(3)(4)."),
+        ("See [2†source] and [^3] and [ 4 ].", "See (2†source) and (^3) and ( 4 )."),
+        ("Read a[2] first.", "Read a(2) first."),
+        ("Nested [[2]] marks.", "Nested [(2)] marks."),
+        ("A [word] stays.", "A [word] stays."),
+    ],
+)
+def test_marks_inside_a_document_are_no_citations(sentence: str, quoted: str) -> None:
+    assert answer_to(evidence([(sentence, 0.9)])) == f"{quoted} [1]"
+
+
+def test_marks_inside_a_header_row_are_no_citations() -> None:
+    table = evidence([("2018 | 1,577 [3]", 0.9)], header="Year | Sales [2]")
+    assert answer_to(table) == "Year | Sales (2)\n2018 | 1,577 (3) [1]"
+
+
+@given(st.text(alphabet="a1 2,[]【】［］^†-", min_size=1, max_size=30).filter(lambda text: text.strip() != ""))
+def test_every_bracketed_number_of_an_answer_is_its_own(text: str) -> None:
+    answer = answer_to(evidence([(text.strip(), 0.9)], mark=7))
+    assert answer.endswith(" [7]") and not re.search(r"[\[［【]\d+[\]］】]", answer[: -len(" [7]")])
 
 
 def test_without_evidence_the_abstention_is_the_answer() -> None:

@@ -1,0 +1,176 @@
+"""Small words that turn a sentence round: negations, comparatives, quantifiers, conditions, opposites.
+
+A share of found words cannot see them ("less than 500" and "more than 500" share all but one), so they are compared as
+classes: a claim may use none that its quote does not use, and may not drop one whose words it repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from context.language import HAN, normalise, stem
+
+_N = r"(?= ?[€£$¥]?\d| (?:one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|half|a hundred|a thousand)\b)"
+# Order matters: the first class that matches at a place takes the words, so "no more than" is no negation.
+_CLASSES = {
+    "ignored": r"\bnot only\b|\bno doubt\b|\b(?:at|after|above) all\b"
+    r"|不[仅僅但同断斷管论論]|[无無][论論线線]|非常|未[来來]|[没沒]收",
+    "at_least": r"\bat least\b|\b(?:no|not) (?:less|fewer|earlier|lower) than\b|\bminimum\b"
+    r"|至少|最少|不[少低][于於]|以上",
+    "at_most": r"\bat most\b|\b(?:no|not) (?:more|greater|longer|later|higher) than\b|\bnot (?:to )?exceed\w*"
+    rf"|\bmaximum\b|\bup to\b{_N}|至多|最多|不超[过過]|不[高多]于|以下|以[内內]",
+    "more": rf"\bmore\b|\b(?:greater|higher|longer) than\b|\b(?:over|above){_N}|\bexceed\w*|超[过過]|[高多大]于",
+    "less": rf"\bless\b|\bfewer\b|\b(?:lower|shorter|smaller) than\b|\b(?:under|below){_N}|不足|[低少小]于",
+    "nearly": r"\bnearly\b|\balmost\b|几乎|幾乎|接近",
+    "half": r"\bhalf\b|\bhal(?:f|ve)\w*|一半|[减減]半",
+    "multiple": r"\bdoubl\w+|\btwice\b|\btripl\w+|\bthrice\b|倍",
+    "part": r"\b(?:third|quarter|fraction)s? of\b|分之",
+    "before": r"\bbefore\b|\bprior to\b|之前|以前",
+    "after": r"\bafter\b|之[后後]|以[后後]",
+    "until": r"\buntil\b|\btill\b|为止",
+    "if": r"\bif\b|\bprovided that\b|\bas long as\b|\bin case\b|如果|假如|倘若|只要",
+    "unless": r"\bunless\b|除非",
+    "except": r"\bexcept\w*|\bexclud\w*|\bexclusive of\b|\bother than\b|\bapart from\b|不包括|不[包]?含|除[了外]",
+    "include": r"\binclud\w*|\binclusive\b|包括|包含",
+    "all": r"\b(?:all|every|each|everyone|everybody|everything|always|whole)\b|\bentire\w*"
+    r"|全部|所有|全[体體]|一切|[总總]是",
+    "some": r"\b(?:some|certain|several|part(?:ly|ially)|sometimes|occasionally)\b|部分|有些|一些|有[时時]|某些",
+    "most": r"\b(?:most|mostly|mainly|many|majority|few)\b|大多|多数|多數",
+    "only": r"\b(?:only|solely|exclusively|merely)\b|[只仅僅]|唯一",
+    "advance": r"\bin advance\b|\bbeforehand\b|\bup-?front\b|[预預]付|提前|[预預]先",
+    "arrears": r"\bin arrears?\b|\barrears\b|[后後]付|事[后後]",
+    "false": r"\bfalse\w*|\buntrue\b|\bincorrect\w*|\bwrong\w*|\bmyth\b|\blies?\b|\bhoax\b"
+    r"|不[实實]|[虚虛]假|[错錯][误誤]|假的",
+    "alleged": r"\balleg\w+|\bsuppos\w+|\brumou?r\w*|据[说称]|據[說稱]",
+    "hardly": r"\b(?:hardly|scarcely|barely|rarely|seldom)\b|很少|[难難]以",
+    "deny": r"\bden(?:y|ies|ied|ying|ial)\b|\bdisput\w*|否[认認]",
+    "refuse": r"\brefus\w+|\breject\w*|\bdeclin\w+ to\b|拒[绝絕]",
+    "fail": r"\bfail\w*|\bavoid\w*|\bceas\w+|\bstop(?:s|ped)?\b|\bforg[eo]t\w*|\black\w*|停止|[缺]乏",
+    "not": r"n't\b|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
+    r"|[从從]不|[从從]未|[没沒]有|[并並][不未]|[不没沒未无無勿]|非(?!洲)",
+}
+_WORD = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))
+_NEGATIONS = frozenset({"false", "alleged", "hardly", "deny", "refuse", "fail", "not"})
+# A quote that says one of these says nothing without it.
+_NEVER_DROPPED = frozenset({"if", "unless", "false", "alleged", "hardly", "deny", "refuse"})
+# What holds of all, with or without the word, still holds.
+_DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"})
+_LENT = frozenset(_CLASSES) - _NEGATIONS - {"if", "unless"}
+_SCOPE = re.compile(r"[^,;.:!?，；。：！？]{0,80}")
+_SCOPE_WORDS = {"not": 8, "fail": 4, "except": 4}
+_LEAST_SCOPE = 2
+_TOKEN = re.compile(rf"[{HAN}]|\d+(?:,\d{{3}})*(?:\.\d+)?|[^\W\d{HAN}]+")
+_FILLERS = frozenset("a an the of to be been any have has than is are was were that 的 了 是 于 於 以 有 被 得".split())
+
+_OPPOSITES = tuple(
+    (re.compile(one), re.compile(other))
+    for one, other in (
+        (
+            r"\b(?:r[io]se|rises|risen|rising|increas\w*|gr[eo]w\w*|climb\w*|rais\w+)\b|[增上][加长長升涨漲]|上[调調]",
+            r"\b(?:f[ae]ll|falls|fallen|falling|drop\w*|declin\w*|decreas\w*|reduc\w+|shr[aiu]nk\w*)\b|[减減]少|下[降跌调調]",
+        ),
+        (
+            r"\b(?:must|shall|require[ds]?|obliged|mandatory)\b|必[须須]|[应應][当當]",
+            r"\b(?:may|can|optional\w*)\b|可以",
+        ),
+        (r"\b(?:allow|permit)\w*|允[许許]", r"\b(?:forbid\w*|prohibit\w*|bann?\w*|forbade)\b|禁止|[严嚴]禁"),
+        (r"\b(?:accept|approv|agree)\w*|接受|批准|同意", r"\b(?:reject|refus|veto)\w*|拒[绝絕]|[驳駁]回"),
+        (
+            r"\b(?:buy|buys|bought|purchas\w+|buyer)\b|[购購買买][买買入]?",
+            r"\b(?:sell|sells|sold|selling|seller)\b|出售|[卖賣]",
+        ),
+        (r"\bw[io]ns?\b|\bwinning\b|[赢贏][得了]?", r"\blos(?:e|es|t|ing)\b|[输輸]"),
+        (r"\b(?:lend|lends|lent|lender)\b", r"\bborrow\w*"),
+        (r"\bopen\w*|[开開][启放門门]", r"\b(?:clos|shut)\w*|[关關][闭閉]"),
+        (
+            r"\b(?:start|begin|began|begun|commenc)\w*|[开開]始",
+            r"\b(?:end|ends|ended|finish\w*|terminat\w*|expir\w*)\b|[结結]束",
+        ),
+        (r"\b(?:first|earliest)\b|最早|第一", r"\b(?:last|latest|final)\b|最[后後晚]"),
+        (
+            r"\b(?:highest|largest|biggest|best|greatest)\b|最[高大好]",
+            r"\b(?:lowest|smallest|worst|least)\b|最[低小差]",
+        ),
+        (r"\b(?:high|large|big|long)\b", r"\b(?:low|small|short)\b"),
+        (r"\bprofit\w*|[盈][利]", r"\bloss(?:es)?\b|[亏虧][损損]"),
+        (r"\bimport(?:s|ed)?\b|[进進]口", r"\bexport\w*|出口"),
+        (r"\bnorth\w*", r"\bsouth\w*"),
+        (r"\beast\w*", r"\bwest\w*"),
+        (r"\bleft\b", r"\bright\b"),
+        (r"\binside\b|\bindoors?\b", r"\boutside\b|\boutdoors?\b"),
+        (r"\bon\b", r"\boff\b"),
+        (r"\blandlord\w*|\blessor\w*|出租[人方]|房[东東]", r"\btenant\w*|\blessees?\b|承租[人方]|[租房][客]"),
+        (r"\bemployers?\b|雇主", r"\bemployees?\b|雇[员員]"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The words of a text that turn its meaning, each with the words it bears on."""
+
+    labels: tuple[str, ...] = ()
+    scopes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    tokens: frozenset[str] = frozenset()
+    sides: frozenset[tuple[int, int]] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> Turns:
+        plain = normalise(text)
+        found = [match for match in _WORD.finditer(plain) if match.lastgroup != "ignored"]
+        labels = tuple(match.lastgroup or "" for match in found)
+        return cls(
+            labels=labels,
+            scopes=tuple(
+                (label, _scope(plain, match.end(), label)) for label, match in zip(labels, found, strict=True)
+            ),
+            tokens=frozenset(_tokens(plain)),
+            sides=frozenset(
+                (pair, side)
+                for pair, patterns in enumerate(_OPPOSITES)
+                for side, pattern in enumerate(patterns)
+                if pattern.search(plain)
+            ),
+        )
+
+    def __or__(self, other: Turns) -> Turns:
+        return Turns(
+            self.labels + other.labels,
+            self.scopes + other.scopes,
+            self.tokens | other.tokens,
+            self.sides | other.sides,
+        )
+
+    def added_to(self, source: Turns, lent: frozenset[str] = frozenset()) -> bool:
+        """True when these words say "not", "more than", "all"... where the source, or what it is lent, does not."""
+        unknown = set(self.labels) - set(source.labels) - (lent & _LENT)
+        negations = sum(label in _NEGATIONS for label in self.labels)
+        numbers = {(label, words[0]) for label, words in self.scopes if words and words[0][0].isdigit()}
+        known = {(label, word) for label, words in source.scopes for word in words[:1]}
+        swapped = {pair for pair in numbers if pair not in known and pair[0] in source.labels}
+        return bool(unknown or swapped or negations > sum(label in _NEGATIONS for label in source.labels))
+
+    def drops(self, source: Turns) -> bool:
+        """True when these words repeat what the source negates, limits or makes depend on something, without that."""
+        for label, words in source.scopes:
+            if label in self.labels or label in _DROPPABLE:
+                continue
+            if label in _NEVER_DROPPED or self.tokens.intersection(words):
+                return True
+        return False
+
+    def opposes(self, source: Turns) -> bool:
+        """True when these words hold one of two opposites where the source holds only the other."""
+        return any((pair, 1 - side) in source.sides for pair, side in self.sides - source.sides)
+
+
+def _scope(plain: str, start: int, label: str) -> tuple[str, ...]:
+    """The first content words behind a word of a class, up to the next punctuation mark."""
+    match = _SCOPE.match(plain, start)
+    most = _SCOPE_WORDS.get(label, _LEAST_SCOPE)
+    return tuple(token for token in _tokens(match[0] if match else "") if token not in _FILLERS)[:most]
+
+
+def _tokens(plain: str) -> list[str]:
+    return [stem(token.replace(",", "")) for token in _TOKEN.findall(plain)]
