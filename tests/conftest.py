@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in [name for name in os.environ if name.startswith("FOVEA_")]:
     del os.environ[_name]  # a developer's own settings must not decide what the tests see
+
+# A shell that starts the tests in the background makes them deaf to Ctrl-C, which some of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 # The converted encoder is dear (seconds of work, 240 MB) and the same for every run: kept beside the checkout.

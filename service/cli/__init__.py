@@ -20,8 +20,7 @@ _USAGE = (UsageError, IndexModelMismatch, DataDirectoryInUse)  # the caller must
 def main() -> None:
     """The entry point of the `fovea` command."""
     _speak_any_language()
-    # Warnings are for a server's log; a person reads in the output what became of the call.
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    _keep_warnings_quiet()
     try:
         app()
     except FoveaError as error:
@@ -32,6 +31,14 @@ def main() -> None:
     except BrokenPipeError:  # `fovea list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _keep_warnings_quiet() -> None:
+    """Warnings are for a server's log; a person reads in the output what became of the call."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.ERROR)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def _speak_any_language() -> None:

@@ -253,3 +253,12 @@ def test_a_frame_may_arrive_in_any_pieces() -> None:
         assert not reader.complete and reader.wanted >= 1
         reader.feed(bytes([byte]))
     assert reader.frame() == ({"a": 1}, b"xyz")
+
+
+def test_the_child_of_a_large_process_is_not_taken_for_large_itself() -> None:
+    """Linux counts into a child's maximum what its parent held when it was forked."""
+    ballast = b"\1" * (2 * GIB)
+    with Sandbox(memory_bytes=GIB, loaders=POISON) as sandbox:
+        poison(sandbox, "say small")
+        assert sandbox.child_pid is not None
+    assert len(ballast) == 2 * GIB
