@@ -65,6 +65,7 @@ def run_batch(
     for path in (source, output):
         if path.suffix.lower() not in _FORMATS:
             raise UsageError(f"{str(path)!r} is not .csv or .jsonl; save the table in one of these formats.")
+    _check_place(output)
     rows = read_rows(source)
     column = find_question_column(rows, question_column)
     questions = [str(row.get(column) or "").strip() for row in rows]
@@ -84,6 +85,16 @@ def run_batch(
     write_rows(output, [row | done[index] for index, row in enumerate(rows)])
     journal.remove()
     return _summary([done[index] for index in range(len(rows))], resumed, output)
+
+
+def _check_place(output: Path) -> None:
+    """Raise UsageError where the output could not be written, before anything is asked."""
+    if output.is_dir():
+        raise UsageError(f"{str(output)!r} is a folder; name a file in it.")
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {str(output.parent)!r} does not exist; create it first.")
+    if not os.access(output.parent, os.W_OK):
+        raise UsageError(f"The folder {str(output.parent)!r} cannot be written to; choose another place.")
 
 
 def _answer_rows(

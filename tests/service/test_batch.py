@@ -234,3 +234,12 @@ def test_a_journal_that_cannot_be_read_is_named(table, tmp_path):
     (tmp_path / "out.csv.journal").mkdir()
     with pytest.raises(UsageError, match=r"out\.csv\.journal' cannot be read"):
         run_batch(table, tmp_path / "out.csv", Asked())
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(table, tmp_path):
+    asked = Asked()
+    (tmp_path / "folder.csv").mkdir()
+    for output, words in ((tmp_path / "away" / "out.csv", "does not exist"), (tmp_path / "folder.csv", "is a folder")):
+        with pytest.raises(UsageError, match=words):
+            run_batch(table, output, asked, overwrite=True)
+    assert asked.questions == []
