@@ -29,7 +29,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from attention_core.projection import Projection, shipped_projection, unit_rows
+from attention_core.projection import Projection, unit_rows
+from attention_core.scorer import ScorerWeights
 from attention_core.varint import pack_varints, unpack_varints
 from domain.errors import DomainError
 from domain.protocols import TokenCodec
@@ -189,9 +190,9 @@ def batched(codec: TokenCodec) -> BatchCodec:
     return codec if isinstance(codec, BatchCodec) else OneByOne(codec)
 
 
-def codec_for(model_id: str) -> QuantizedTokenCodec:
-    """The codec that suits an encoder: projected to 4 bits where the package ships its projection, else full int8."""
-    projection = shipped_projection(model_id)
+def codec_for(weights: ScorerWeights | None) -> QuantizedTokenCodec:
+    """The codec that suits an encoder: projected to 4 bits where it has weights with a projection, else full int8."""
+    projection = weights.projection if weights else None
     return QuantizedTokenCodec(projection, bits=4) if projection else QuantizedTokenCodec()
 
 

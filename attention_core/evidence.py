@@ -8,31 +8,47 @@ attention with its temperature at zero. The maximum is taken at four grains, on 
     chunk      inside the chunk, or in the title and headings above it
     best       the best sentence of the chunk
 
-and the question's weights sum what was found. Scores are linear forms of the four, of the lexical score and of the
-dense score. The last knows what the tokens of a chunk do not: the title and headings that the encoder read before it.
+and the question's weights sum what was found. Scores are linear forms (`Forms`) of the four, of the lexical
+score and of the dense score. The last knows what the tokens of a chunk do not: the title and headings that the encoder
+read before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from attention_core.batching import Layout
 from attention_core.pooling import Values, neighbour_max, segment_max
-
-# Constants of the linear forms, in log-odds per unit of evidence. The proportions come from a listwise logistic loss
-# over 750 questions on the first half of the documents of five sets, English and Chinese, rounded; a sentence cosine
-# and the sentence's length added nothing. The biases come from a logistic fit of the labels with as many questions
-# that nothing answers (the forms came out as log-odds, slope 1), then 3.6 is added: among 50 chunks one sentence in
-# some 300 carries the answer, and the raw chance of a good one would look small. `weights/README.md` has the
-# measurements on the second halves.
-_SENTENCE, _WINDOW, _CHUNK, _DENSE, _LEXICAL, _BIAS = 9.0, 5.0, 3.5, 4.0, 3.0, -14.3
-_CHUNK_CHUNK, _CHUNK_BEST, _CHUNK_DENSE, _CHUNK_LEXICAL, _CHUNK_BIAS = 8.0, 8.0, 6.0, 4.5, -13.6
+from domain.search import FloatArray
 
 # What the dense evidence is on average for a chunk of this evidence, where no dense score is known.
 _DENSE_INTERCEPT, _DENSE_SLOPE = -0.28, 1.12
+
+
+def _array(*values: float) -> FloatArray:
+    return np.array(values, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Log-odds per unit of evidence.
+
+    sentence: (5,) of the sentence, its window, its chunk, the chunk's dense and lexical score. chunk: (4,) of the
+    chunk, its best sentence, dense and lexical score. The biases make the sums log-odds.
+
+    The defaults are untrained: their proportions come from a listwise logistic loss over 750 questions on the first
+    half of the documents of five sets, English and Chinese, rounded; the biases from a logistic fit with as many
+    questions that nothing answers, then 3.6 is added: among 50 chunks one sentence in some 300 carries the answer,
+    and the raw chance of a good one would look small.
+    """
+
+    sentence: FloatArray = field(default_factory=lambda: _array(9.0, 5.0, 3.5, 4.0, 3.0))
+    chunk: FloatArray = field(default_factory=lambda: _array(8.0, 8.0, 6.0, 4.5))
+    sentence_bias: float = -14.3
+    chunk_bias: float = -13.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +87,20 @@ def dense_evidence(scores: Sequence[float | None], chunk: Values, floor: float |
     return np.where(known, scaled, expected)
 
 
-def sentence_logits(evidence: Evidence, dense: Values, lexical: Values, layout: Layout) -> Values:
+def sentence_logits(evidence: Evidence, dense: Values, lexical: Values, layout: Layout, forms: Forms) -> Values:
     """Log-odds (S,) that a sentence supports the question; `dense` and `lexical` (C,) belong to its chunk."""
-    chunk_part = _CHUNK * evidence.chunk + _DENSE * dense + _LEXICAL * lexical  # (C,)
-    own_part = _SENTENCE * evidence.sentence + _WINDOW * evidence.window
-    logits: Values = own_part + chunk_part[layout.sentence_chunk] + _BIAS
+    own, around, whole, meaning, words = forms.sentence
+    chunk_part = whole * evidence.chunk + meaning * dense + words * lexical  # (C,)
+    own_part = own * evidence.sentence + around * evidence.window
+    logits: Values = own_part + chunk_part[layout.sentence_chunk] + forms.sentence_bias
     return logits
 
 
-def chunk_logits(evidence: Evidence, dense: Values, lexical: Values) -> Values:
+def chunk_logits(evidence: Evidence, dense: Values, lexical: Values, forms: Forms) -> Values:
     """Log-odds (C,) that a chunk supports the question."""
-    attention = _CHUNK_CHUNK * evidence.chunk + _CHUNK_BEST * evidence.best
-    logits: Values = attention + _CHUNK_DENSE * dense + _CHUNK_LEXICAL * lexical + _CHUNK_BIAS
+    whole, best, meaning, words = forms.chunk
+    attention = whole * evidence.chunk + best * evidence.best
+    logits: Values = attention + meaning * dense + words * lexical + forms.chunk_bias
     return logits
 
 

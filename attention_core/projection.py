@@ -4,28 +4,20 @@ The vectors of one encoder crowd in a narrow cone: for multilingual-e5-small the
 so any two tokens look alike to a cosine. Subtracting that mean spreads them, and the directions of largest variance
 then carry nearly all of what a dot product between question and text can see: 128 of 384 dimensions rank as well
 as all of them, at a third of the bytes. PCA is fitted once per encoder, on any few thousand texts.
-
-A fitted projection is stored as safetensors next to a manifest (`<name>.json`) with its sha256, so that a damaged or
-exchanged file is refused instead of silently turning every score into noise.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from domain.errors import ConfigurationError, DomainError
+from domain.errors import DomainError
 from domain.search import FloatArray
 
-WEIGHTS = Path(__file__).parent / "weights"
 _EPSILON = 1e-12
 
 
@@ -90,54 +82,3 @@ def fit_projection(vectors: FloatArray, dim: int) -> Projection:
     peaks = axes[np.abs(axes).argmax(axis=0), np.arange(dim)]
     axes = axes * np.where(peaks < 0, -1.0, 1.0)
     return Projection(mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32))
-
-
-def save_projection(projection: Projection, path: Path, about: dict[str, object]) -> None:
-    """Write `path` (.safetensors, half precision) and beside it the manifest: `about` with the file's sha256."""
-    data = save({"mean": projection.mean.astype(np.float16), "matrix": projection.matrix.astype(np.float16)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    manifest = {**about, "width": projection.width, "dim": projection.dim, "sha256": hashlib.sha256(data).hexdigest()}
-    path.with_suffix(".json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def load_projection(path: Path) -> Projection:
-    """Read what `save_projection` wrote. Raises ConfigurationError when a file is missing or its sha256 is another."""
-    try:
-        data = path.read_bytes()
-        expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigurationError(f"Cannot read the projection {path} and its manifest ({error}); reinstall.") from error
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise ConfigurationError(f"The projection {path} is not the file its manifest describes; reinstall.")
-    try:
-        tensors = load(data)
-        return Projection(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32))
-    except (SafetensorError, KeyError) as error:
-        raise ConfigurationError(f"The projection {path} holds no mean and matrix ({error}).") from error
-
-
-def shipped_projection(model_id: str, folder: Path = WEIGHTS) -> Projection | None:
-    """The projection that comes with the package for an encoder, or None.
-
-    `model_id` holds the model's name as one of its parts between "/": alone, as the end of a path, or followed by
-    details. Precision and backend change the vectors by less than the projection notices.
-    """
-    found = _shipped(model_id, folder)
-    return load_projection(found[0]) if found else None
-
-
-def shipped_dense_floor(model_id: str, folder: Path = WEIGHTS) -> float | None:
-    """The cosine of unrelated texts under an encoder that the package ships weights for, or None; names as above."""
-    found = _shipped(model_id, folder)
-    return float(found[1]["dense_floor"]) if found and "dense_floor" in found[1] else None
-
-
-def _shipped(model_id: str, folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The weights of an encoder with their manifest."""
-    parts = model_id.split("/")
-    for path in sorted(folder.glob("*.json")):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["encoder"] in parts:
-            return path.with_suffix(".safetensors"), manifest
-    return None

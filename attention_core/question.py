@@ -42,6 +42,18 @@ def token_weights(offsets: IntArray, terms: Sequence[QueryTerm]) -> FloatArray:
     return shares
 
 
+def gated(weights: FloatArray, vectors: FloatArray, gate: FloatArray | None) -> FloatArray:
+    """Weights (Tq,) after the learned gate (D,), which sees the encoder's vectors (Tq, D); they sum to 1 again.
+
+    IDF knows how rare a word is, not what it does: "how", "many" and "when" say what kind of answer is looked for.
+    """
+    if gate is None or not len(weights):
+        return weights
+    opened = weights * np.exp(vectors @ gate)
+    shares: FloatArray = (opened / opened.sum()).astype(np.float32)
+    return shares
+
+
 def token_hits(offsets: IntArray, terms: Sequence[QueryTerm], hits: FloatArray) -> FloatArray:
     """Hits by term, shape (texts, terms), as hits by token, shape (texts, Tq): a token is hit with any of its terms."""
     spans = np.array([(term.span.start, term.span.end) for term in terms], dtype=np.int64).reshape(-1, 2)

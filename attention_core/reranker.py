@@ -21,14 +21,17 @@ import numpy as np
 from attention_core.batching import Layout, lay_out, rows_under_headers
 from attention_core.codec import TokenBatch, batched
 from attention_core.evidence import chunk_logits, dense_evidence, gather, probability, sentence_logits
+from attention_core.interaction import interact, sentence_numbers
 from attention_core.overlap import question_terms, term_hits
 from attention_core.pooling import segment_max, segment_softmax
-from attention_core.question import token_hits, token_weights, total_idf
+from attention_core.question import gated, token_hits, token_weights, total_idf
+from attention_core.scorer import ScorerWeights
 from domain.protocols import TokenCodec
 from domain.search import (
     AttentionWeights,
     Candidate,
     FloatArray,
+    IntArray,
     Query,
     QueryTerm,
     ScoredChunk,
@@ -64,20 +67,34 @@ class _Judged:
     weights: AttentionWeights | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Stored tokens of all candidates, the question's (Tq, d), and their similarity (N, Tq)."""
+
+    batch: TokenBatch
+    question: FloatArray
+    similarity: FloatArray
+
+
 class AttentionReranker:
     """Scores chunks and sentences by IDF-weighted attention over stored token vectors; implements `Reranker`.
 
     Sentence scores lie in 0..1 and compare across chunks and searches: about 0.5 is where evidence begins. They are
-    calibrated for the shipped encoder and its projection; with other encoders the order holds, the level may not.
-    Both constants of an encoder, projection and floor of the dense scores, come with its weights.
+    calibrated for encoders with weights of their own (`scorer.py`); with others the order holds, the level may not.
     """
 
     name = "attention"
+    head_names = ("meaning", "same token")
 
-    def __init__(self, codec: TokenCodec, dense_floor: float | None = None) -> None:
-        """`dense_floor`: the cosine that the encoder gives to unrelated texts; without it dense scores are not used."""
+    def __init__(self, codec: TokenCodec, weights: ScorerWeights | None = None) -> None:
+        """`weights` are those of the encoder; without any the untrained forms are used, and no dense scores."""
         self._codec = batched(codec)
-        self._dense_floor = dense_floor
+        self._weights = weights or ScorerWeights(projection=None)
+
+    @property
+    def weights_digest(self) -> str:
+        """Names the weights: scores of others do not compare. "" for the untrained ones."""
+        return self._weights.digest
 
     def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
         """All candidates, best first; ties keep their order. Raises DomainError when stored vectors are damaged."""
@@ -116,11 +133,14 @@ class AttentionReranker:
             return []
         batch = self._codec.decode_many([one.stored.token_blob or b"" for one in candidates])
         layout = lay_out([one.chunk for one in candidates], batch.counts, batch.offsets)
-        similarity = similarities(batch, self._codec.project(tokens.vectors))  # (N, Tq)
+        question = self._codec.project(tokens.vectors)
+        similarity = similarities(batch, question)  # (N, Tq)
         matches = segment_max(similarity, layout.token_sentence, layout.n_sentences, empty=_NO_MATCH)  # (S, Tq)
         matches = _with_headers(matches, candidates, layout)
-        lead = _HIT * token_hits(tokens.offsets, query.terms, _lead_hits(query, query.terms, candidates))
-        judged = self._judge(query, candidates, matches, lead, token_weights(tokens.offsets, query.terms), layout)
+        lead = lead_matches(query, tokens.offsets, candidates)
+        weights = gated(token_weights(tokens.offsets, query.terms), tokens.vectors, self._weights.gate)
+        looked = _Looked(batch, question, similarity)
+        judged = self._judge(query, candidates, matches, lead, weights, layout, looked)
         if not explain:
             return judged
         shown = _attention_weights(similarity, batch, tokens)
@@ -148,12 +168,25 @@ class AttentionReranker:
         lead: FloatArray,
         weights: FloatArray,
         layout: Layout,
+        looked: _Looked | None = None,
     ) -> list[_Judged]:
-        evidence = gather(matches, lead, weights, layout)
-        dense = dense_evidence([one.scores.get("dense") for one in candidates], evidence.chunk, self._dense_floor)
-        lexical = _lexical_shares(query, candidates)
-        sentences = probability(sentence_logits(evidence, dense, lexical, layout).round(_DECIMALS)).tolist()
-        chunks = chunk_logits(evidence, dense, lexical).round(_DECIMALS)
+        """From best matches to scores; `looked` is None where no tokens are stored."""
+        evidence, forms = gather(matches, lead, weights, layout), self._weights.forms
+        floor = self._weights.dense_floor
+        dense = dense_evidence([one.scores.get("dense") for one in candidates], evidence.chunk, floor)
+        lexical = lexical_shares(query, candidates)
+        logits = sentence_logits(evidence, dense, lexical, layout, forms)
+        chunks = chunk_logits(evidence, dense, lexical, forms)
+        network = self._weights.interaction
+        if looked is not None and network is not None:
+            tokens = np.bincount(layout.token_sentence, minlength=layout.n_sentences)
+            numbers = sentence_numbers(evidence, dense, lexical, layout, tokens.astype(np.float32))
+            vectors, question, similarity = looked.batch.vectors(), looked.question, looked.similarity
+            added, chunk_added = interact(vectors, similarity, question, weights, numbers, layout, network)
+            logits, chunks = logits + added, chunks + chunk_added
+        # In half of a double's digits a chance close to 1 would be 1, and sentences that differ would tie.
+        sentences = probability(logits.astype(np.float64).round(_DECIMALS)).tolist()
+        chunks = chunks.round(_DECIMALS)
         bounds = layout.first_sentence
         return [
             _Judged(one, float(chunks[at]), sentences[bounds[at] : bounds[at + 1]], float(evidence.chunk[at]))
@@ -164,6 +197,12 @@ class AttentionReranker:
 def similarities(batch: TokenBatch, question: FloatArray) -> FloatArray:
     """Cosines of N stored tokens with Tq question tokens, shape (N, Tq), from their codes; `question` has unit rows."""
     return (batch.codes @ question.T) * batch.scales[:, None]
+
+
+def lead_matches(query: Query, offsets: IntArray, candidates: Sequence[Candidate]) -> FloatArray:
+    """What the title and headings above each chunk match of the question's tokens (Tq, 2): shape (C, Tq), 0 or more."""
+    matches: FloatArray = _HIT * token_hits(offsets, query.terms, _lead_hits(query, query.terms, candidates))
+    return matches
 
 
 def _lead_hits(query: Query, terms: Sequence[QueryTerm], candidates: Sequence[Candidate]) -> FloatArray:
@@ -187,7 +226,7 @@ def _with_headers(matches: FloatArray, candidates: Sequence[Candidate], layout: 
     return read
 
 
-def _lexical_shares(query: Query, candidates: Sequence[Candidate]) -> FloatArray:
+def lexical_shares(query: Query, candidates: Sequence[Candidate]) -> FloatArray:
     """BM25 of each chunk as a share of what the question could reach at most, shape (C,); 0 where it was not found."""
     ceiling = _BM25_CEILING * total_idf(query.terms)
     scores = [one.scores.get("lexical", 0.0) for one in candidates]

@@ -25,8 +25,9 @@ from domain.answers import AskOptions
 from domain.protocols import TokenCounter
 from domain.search import Candidate, Filters, Query, ScoredChunk, ScoredSentence
 from service.bootstrap import build_parts
-from service.engine import Engine, encode_question
+from service.engine import Engine
 from service.parts import Parts
+from service.question_encoding import encode_question
 from service.settings import EncoderSettings, Settings
 
 BUDGETS = (64, 128, 256, 512, 1024)
@@ -92,13 +93,13 @@ def _measure_question(question: LabelledQuestion, parts: Parts, outcomes: dict[s
             # The reranker sees what it sees in production: the best `candidates` of the fused list.
             scored = parts.reranker.rerank(query, candidates[: parts.candidates])
         else:
-            scored = _by_score(candidates, _SCORE[method])
+            scored = by_score(candidates, _SCORE[method])
         outcome.ranks.append(_gold_rank(question, scored))
         for budget in BUDGETS:
             outcome.found[budget].append(float(_answered(question, query, scored, budget, counter)))
 
 
-def _by_score(candidates: Sequence[Candidate], name: str) -> list[ScoredChunk]:
+def by_score(candidates: Sequence[Candidate], name: str) -> list[ScoredChunk]:
     """The candidates that one retriever found, best first, each sentence with the score of its chunk."""
     ranked = sorted((item for item in candidates if name in item.scores), key=lambda item: -item.scores[name])
     return [

@@ -43,6 +43,7 @@ from domain.errors import (
     StorageError,
     UsageError,
 )
+from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, DocumentStatus, IngestProgress, IngestReport
 from domain.search import Encoding, Evidence, Query, ScoredChunk, ScoredSentence, TokenVectors
 
@@ -81,6 +82,7 @@ __all__ = [
     "Encoding",
     "Engine",
     "Evidence",
+    "Explanation",
     "FetchError",
     "FoveaError",
     "GenerationError",

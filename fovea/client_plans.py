@@ -15,6 +15,7 @@ from urllib.parse import quote
 from domain.answers import Answer, Message, SearchResult
 from domain.documents import Document, Page, Span
 from domain.errors import LoadError, NotFound, UsageError
+from domain.explanation import Explanation
 from domain.jobs import (
     CollectionInfo,
     DocumentInfo,
@@ -61,6 +62,19 @@ def ask(
     body = _question_body(question, max_tokens, collection, document_ids, metadata, history)
     body |= {"constraints": list(constraints), "role": role, "think": think}
     return Answer.from_dict((yield Call("POST", "/v1/ask", json=body)))
+
+
+def explain(
+    question: str,
+    *,
+    document: str,
+    collection: str = DEFAULT_COLLECTION,
+    chunks: int = 3,
+    full: bool = False,
+) -> Plan[Explanation]:
+    """Where the question's attention went in one document (id or source): by sentence, token and head."""
+    body = {"question": question, "document": document, "collection": collection, "chunks": chunks, "full": full}
+    return Explanation.from_dict((yield Call("POST", "/v1/explain", json=body)))
 
 
 def ingest(

@@ -7,16 +7,20 @@ it does not wait for it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from context.selection import SelectionPolicy
+from domain.calibration import ScoringIdentity
 from domain.errors import ConfigurationError
 from domain.protocols import (
+    ContextBuilder,
     Embedder,
     Generator,
     JobQueue,
+    Reranker,
     TokenCodec,
     TokenCounter,
 )
@@ -25,6 +29,7 @@ from service.engine import Engine
 from service.factories import (
     Tell,
     encoder_counter,
+    levels_of,
     lexical_index_factory,
     make_chunker,
     make_codec,
@@ -34,14 +39,18 @@ from service.factories import (
     make_fallback,
     make_generator,
     make_parsers,
+    make_policy,
     make_reranker,
     make_sources,
+    make_training_setup,
+    scorer_weights,
     vector_index_factory,
 )
 from service.indexes import IndexManager
 from service.ingester import Ingester
 from service.lazy import Once
 from service.parts import Parts
+from service.scoring import CalibrationStore, CollectionScoring, Scoring, reranker_identity
 from service.settings import Settings
 
 
@@ -106,6 +115,7 @@ _OVERRIDES = frozenset(
 def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str, Any]) -> Parts:
     from ingestion.text_gate import clean
     from retrieval.retriever import HybridRetriever
+    from service.storage.calibrations import SqlCalibrations
     from service.storage.documents import SqlDocumentStore
     from service.storage.snapshots import SqlSnapshotManifest
 
@@ -118,10 +128,12 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         given.get("vector_index") or vector_index_factory(settings),
         given.get("lexical_index") or lexical_index_factory(settings),
     )
-    encoder: Embedder = given.get("encoder") or make_encoder(settings.encoder, settings.models_dir, tell)
+    weights = scorer_weights(settings)
+    adapter = weights.adapter if weights else None
+    encoder: Embedder = given.get("encoder") or make_encoder(settings.encoder, settings.models_dir, tell, adapter)
     own_counter = Once(lambda: encoder_counter(encoder))
     counter: TokenCounter = given.get("counter") or make_counter(settings, own_counter)
-    codec: TokenCodec = given.get("codec") or make_codec(settings)
+    codec: TokenCodec = given.get("codec") or make_codec(weights)
     generator: Generator = given.get("generator") or make_generator(settings.generation, settings, counter)
     ingester = Ingester(
         store=store,
@@ -134,6 +146,19 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         workers=settings.ingestion.workers,
     )
     stack.callback(ingester.close)
+    reranker: Reranker = given.get("reranker") or make_reranker(settings, codec, weights)
+
+    def builder(policy: SelectionPolicy) -> ContextBuilder:
+        own: ContextBuilder | None = given.get("context_builder")
+        return own or make_context_builder(settings, generator, counter, policy)
+
+    def identity() -> ScoringIdentity:
+        return ScoringIdentity(encoder.model_id, codec.codec_id, reranker_identity(reranker))
+
+    levels = levels_of(weights, reranker)
+    policy = make_policy(weights, levels)
+    default = Scoring(reranker, builder(policy), policy, levels.maps if levels else {})
+    scoring = _scoring(default, builder, SqlCalibrations(database, DEFAULT_TENANT), identity)
     return Parts(
         store=store,
         indexes=indexes,
@@ -143,15 +168,31 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         retriever=HybridRetriever(
             store, indexes.reader, dense_k=settings.retrieval.dense_k, lexical_k=settings.retrieval.lexical_k
         ),
-        reranker=given.get("reranker") or make_reranker(settings, codec),
-        context_builder=given.get("context_builder") or make_context_builder(settings, generator, counter),
+        reranker=reranker,
+        context_builder=scoring.default.builder,
+        scoring=scoring,
         generator=generator,
         fallback=make_fallback(settings, generator, counter),
         counter=counter,
         clean_text=lambda text: clean(text).text,
         candidates=settings.retrieval.candidates,
         close=stack.close,
+        training=make_training_setup(settings, weights, codec, builder, tell),
     )
+
+
+def _scoring(
+    default: Scoring,
+    builder: Callable[[SelectionPolicy], ContextBuilder],
+    store: CalibrationStore,
+    identity: Callable[[], ScoringIdentity],
+) -> CollectionScoring:
+    """The default scoring, and the retriever's own order, which has no scale."""
+    from retrieval.fused_order import FusedOrder
+
+    ranks = SelectionPolicy().without_scale()
+    fused = Scoring(FusedOrder(), builder(ranks), ranks)
+    return CollectionScoring(store, default, fused, builder, identity)
 
 
 def _database(settings: Settings, stack: ExitStack) -> Any:

@@ -19,35 +19,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from context.citations import resolve_citations
 from context.history import standalone_question
-from context.templates import is_abstention
 from domain.answers import Answer, AskOptions, Constraint, Message, SearchResult, Usage
+from domain.calibration import CalibrationReport
 from domain.documents import Document
-from domain.errors import FoveaError, GenerationError, NotFound, UsageError
+from domain.errors import FoveaError, NotFound, UsageError
+from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
-from domain.protocols import (
-    TokenEncoder,
-)
 from domain.search import DEFAULT_COLLECTION, Filters, Query
+from domain.training import TrainingReport
+from service.answering import answered, generate_answer
+from service.calibrating import DEFAULT_TARGET, Calibrator
+from service.explaining import DEFAULT_CHUNKS, explain_document
+from service.labelled_questions import LabelledQuestion, read_questions
 from service.parts import Parts
+from service.question_encoding import checked_question, encode_question
 from service.question_pool import ask_all
 from service.stopwatch import Stopwatch
+from service.training_setup import TrainingRequest
 
 log = logging.getLogger(__name__)
-
-MAX_QUESTION_CHARACTERS = 20_000  # about 5,000 tokens: more is a document, not a question
-MAX_HISTORY_TURNS = 200
-MAX_HISTORY_CHARACTERS = 200_000  # ten times what any prompt has room for
-
-
-def encode_question(parts: Parts, text: str, filters: Filters) -> Query:
-    """The question, encoded once, with its terms weighted by the collection that is searched."""
-    terms = parts.retriever.question_terms(filters.collection, text)
-    if isinstance(parts.encoder, TokenEncoder):
-        encoding = parts.encoder.encode_query(text)
-        return Query(text, encoding.vector, encoding.tokens, terms, filters)
-    return Query(text, parts.encoder.embed_query(text), None, terms, filters)
 
 
 class Engine:
@@ -139,11 +130,68 @@ class Engine:
         with self._write_lock:
             self._parts.store.delete_collection(name)
             self._parts.indexes.drop(name)
+            self._parts.scoring.forget(name)
 
     def reindex(self, collection: str = DEFAULT_COLLECTION) -> None:
         """Rebuild the indexes of a collection from SQL, without calling the encoder."""
         with self._write_lock:
             self._parts.indexes.rebuild(collection)
+
+    def calibrate(
+        self,
+        questions: str | Path | Sequence[LabelledQuestion],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        target: float = DEFAULT_TARGET,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CalibrationReport:
+        """Find out on labelled questions whether attention helps on a collection, and fit its thresholds to lose at
+        most `target` of the evidence. What is better than before is used from the next question on.
+
+        Raises UsageError for questions that are malformed, too few, or about other documents.
+        """
+        labelled = _labelled(questions)
+        self._check_collection(collection)
+
+        def encode(text: str) -> Query:
+            return encode_question(self._parts, checked_question(self._parts, text), Filters(collection))
+
+        report = Calibrator(self._parts, collection, encode, progress).run(labelled, target)
+        if report.outcome == "kept":
+            return report
+        if dry_run:
+            return replace(report, outcome="dry_run")
+        with self._write_lock:
+            self._parts.scoring.put(collection, report.calibration)
+        return report
+
+    def train(
+        self,
+        questions: str | Path | Sequence[LabelledQuestion] | Mapping[str, str | Path | Sequence[LabelledQuestion]],
+        *,
+        progress: Callable[[str, int, int], None] | None = None,
+        **request: Any,
+    ) -> TrainingReport:
+        """Train the reranker on labelled questions about the default collection, or on several sets by collection.
+
+        `request` holds the fields of `TrainingRequest`: adapt, layers, steps, seeds, seed,
+        self_supervised, output, dry_run. What is better on held-out documents is saved, and used by engines that are
+        opened from then on. Writes wait until the run has ended. Raises UsageError, ConfigurationError, NotFound.
+        """
+        from service.training import Trainer  # torch loads with it
+
+        sets = questions if isinstance(questions, Mapping) else {DEFAULT_COLLECTION: questions}
+        for collection in sets:
+            self._check_collection(collection)
+        trainer = Trainer(self._parts, self._parts.training, TrainingRequest(**request), progress)
+        with self._write_lock:
+            return trainer.run({name: _labelled(source) for name, source in sets.items()})
+
+    def reset_calibration(self, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Forget what `calibrate` found out; False where there was nothing. Raises NotFound."""
+        with self._write_lock:
+            return self._parts.scoring.reset(collection)
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
@@ -211,9 +259,29 @@ class Engine:
         found = self._search(question, options, filters, clock)
         if found.context.abstention:  # no model is asked what the documents do not say
             yield found.context.abstention
-            yield self._answer(found.context.abstention, found, self.model, Usage(0, 0), clock)
+            yield answered(self._parts, found.context.abstention, found, self.model, Usage(0, 0), clock)
             return
-        yield from self._generate(found, clock)
+        yield from generate_answer(self._parts, found, clock)
+
+    def explain(
+        self,
+        question: str,
+        *,
+        document: str,
+        collection: str = DEFAULT_COLLECTION,
+        chunks: int = DEFAULT_CHUNKS,
+        full: bool = False,
+    ) -> Explanation:
+        """Where the question's attention went in one document (id or source): by sentence, token and head.
+
+        Weights are relative to what a search of the collection attends to (`service/explaining.py`). `full` adds the
+        weight of every token for every token of the question. Raises NotFound; UsageError where attention is off.
+        """
+        text = checked_question(self._parts, question)
+        self._check_collection(collection)
+        return explain_document(
+            self._parts, encode_question(self._parts, text, Filters(collection)), document, chunks, full
+        )
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
@@ -223,13 +291,14 @@ class Engine:
 
     def status(self) -> dict[str, Any]:
         """What runs here: encoder, generator, reranker, indexes, for `doctor` and `/readyz`. Loads the encoder."""
-        parts = self._parts
+        parts, collections = self._parts, self.list_collections()
         return {
             "encoder": {"model_id": parts.encoder.model_id, "dim": parts.encoder.dim},
             "reranker": parts.reranker.name,
             "generator": parts.generator.model,
             "tokenizer": parts.counter.name,
-            "collections": [item.to_dict() for item in self.list_collections()],
+            "collections": [item.to_dict() for item in collections],
+            "scoring": [parts.scoring.status(item.name) for item in collections],
             "indexes": parts.indexes.status(),
         }
 
@@ -258,34 +327,20 @@ class Engine:
 
     def _search(self, question: str, options: AskOptions, filters: Filters, clock: Stopwatch) -> SearchResult:
         parts = self._parts
-        text = self._checked_question(question, options)
+        text = checked_question(parts, question, options)
         self._check_collection(filters.collection)
         with clock.stage("encode"):
             standalone = standalone_question(text, options.history) if options.history else text
             query = encode_question(parts, standalone, filters)
         with clock.stage("retrieve"):
             candidates = parts.retriever.search(query, parts.candidates)
+        scoring = parts.scoring.of(filters.collection)
         with clock.stage("rerank"):
-            scored = parts.reranker.rerank(query, candidates)
+            scored = scoring.rerank(query, candidates)
         with clock.stage("build"):
             # The prompt carries the user's own words; only retrieval and scoring see the standalone form.
-            context = parts.context_builder.build(replace(query, text=text), scored, options)
+            context = scoring.builder.build(replace(query, text=text), scored, options)
         return SearchResult(context, clock.timings())
-
-    def _checked_question(self, question: str, options: AskOptions) -> str:
-        text = self._parts.clean_text(question).strip()
-        if not text:
-            raise UsageError("The question is empty: ask something.")
-        if len(text) > MAX_QUESTION_CHARACTERS:
-            raise UsageError(
-                f"The question has {len(text):,} characters; at most {MAX_QUESTION_CHARACTERS:,} are read. "
-                "Ingest long texts as documents and ask about them.",
-                code="question_too_long",
-            )
-        if options.max_tokens is not None and options.max_tokens < 1:
-            raise UsageError(f"max_tokens is {options.max_tokens}; it must be at least 1.")
-        _check_history(options.history)
-        return text
 
     def _check_collection(self, collection: str) -> None:
         parts = self._parts
@@ -294,54 +349,6 @@ class Engine:
         elif collection != DEFAULT_COLLECTION and collection not in {item.name for item in self.list_collections()}:
             raise NotFound(f"There is no collection {collection!r}; ingest into it or create it first.")
 
-    def _generate(self, found: SearchResult, clock: Stopwatch) -> Iterator[str | Answer]:
-        parts, collected = self._parts, list[str]()
-        try:
-            with clock.stage("generate"):
-                stream = parts.generator.generate(found.context)
-                for part in stream:
-                    collected.append(part)
-                    yield part
-            usage = getattr(stream, "usage", None)  # what the model itself reports outranks our count
-            yield self._answer("".join(collected), found, parts.generator.model, usage, clock)
-        except GenerationError as error:
-            if collected or parts.fallback is None:
-                raise
-            log.warning("model_failed code=%s fallback=%s", error.code, parts.fallback.model)
-            with clock.stage("generate"):
-                text = "".join(parts.fallback.generate(found.context))
-            yield text
-            yield self._answer(text, found, parts.fallback.model, None, clock, degraded=True)
 
-    def _answer(
-        self,
-        text: str,
-        found: SearchResult,
-        model: str,
-        usage: Usage | None,
-        clock: Stopwatch,
-        degraded: bool = False,
-    ) -> Answer:
-        with clock.stage("verify"):
-            # Through the gate before marks are read; citations count in the documents' text, which has passed it too.
-            cited = resolve_citations(self._parts.clean_text(text), found.evidence)
-        return Answer(
-            text=cited.text,
-            citations=cited.citations,
-            search=found,
-            model=model,
-            usage=usage or Usage(found.bill.total, self._parts.counter.count(text)),
-            timings=clock.timings(total=True),
-            abstained=bool(found.context.abstention) or is_abstention(cited.text),
-            degraded=degraded,
-        )
-
-
-def _check_history(history: Sequence[Message]) -> None:
-    characters = sum(len(turn.content) for turn in history)
-    if len(history) > MAX_HISTORY_TURNS or characters > MAX_HISTORY_CHARACTERS:
-        raise UsageError(
-            f"The conversation has {len(history):,} turns with {characters:,} characters; at most "
-            f"{MAX_HISTORY_TURNS:,} turns and {MAX_HISTORY_CHARACTERS:,} characters are read. Send the latest ones.",
-            code="history_too_long",
-        )
+def _labelled(source: str | Path | Sequence[LabelledQuestion]) -> Sequence[LabelledQuestion]:
+    return read_questions(Path(source)) if isinstance(source, str | Path) else source

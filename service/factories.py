@@ -6,6 +6,7 @@ Imports stand inside the functions: a command pays only for the parts that it us
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from domain.protocols import (
     Generator,
     LexicalIndex,
     Reranker,
+    TokenCodec,
     TokenCounter,
     TokenEncoder,
     VectorIndex,
@@ -28,8 +30,13 @@ from service.settings import EncoderSettings, GenerationSettings, IngestionSetti
 
 if TYPE_CHECKING:
     from attention_core.codec import QuantizedTokenCodec
+    from attention_core.scorer import ScorerWeights
+    from context.selection import SelectionPolicy
+    from domain.training import Levels
     from ingestion.loader_pool import LoaderPool
     from ingestion.sources import SourceItem
+    from retrieval.embedders.split import SplitEncoder
+    from service.training_setup import TrainingSetup
 
 Tell = Callable[[str], None]
 
@@ -74,7 +81,18 @@ def _analyzer() -> Any:
     return Analyzer()  # one for all collections: it keeps a large cache of words
 
 
-def make_encoder(settings: EncoderSettings, models_dir: Path, tell: Tell) -> Embedder:
+def scorer_weights(settings: Settings) -> ScorerWeights | None:
+    """The reranker's weights for the encoder: those trained in this data directory, else those that are shipped."""
+    from attention_core.scorer import find_scorer, load_scorer
+
+    model, choice = settings.encoder.model, settings.encoder.weights
+    if choice not in ("auto", "untrained"):
+        return load_scorer(Path(choice))
+    own = find_scorer(model, settings.data_dir / "weights") if choice == "auto" else None
+    return own or find_scorer(model, trained=choice == "auto")
+
+
+def make_encoder(settings: EncoderSettings, models_dir: Path, tell: Tell, adapter: Path | None = None) -> Embedder:
     if settings.backend == "openai":
         from retrieval.embedders.openai_compatible import OpenAICompatibleEmbedder
 
@@ -87,7 +105,7 @@ def make_encoder(settings: EncoderSettings, models_dir: Path, tell: Tell) -> Emb
     def make() -> TokenEncoder:
         from retrieval.embedders.factory import build_encoder
 
-        return build_encoder(settings.model, models_dir, backend, settings.threads, on_message=tell)
+        return build_encoder(settings.model, models_dir, backend, settings.threads, adapter=adapter, on_message=tell)
 
     return LazyEncoder(make)
 
@@ -113,10 +131,10 @@ def make_counter(settings: Settings, encoder_counter: Once[Any]) -> TokenCounter
     return LazyCounter(make)
 
 
-def make_codec(settings: Settings) -> QuantizedTokenCodec:
+def make_codec(weights: ScorerWeights | None) -> QuantizedTokenCodec:
     from attention_core.codec import codec_for
 
-    return codec_for(settings.encoder.model)
+    return codec_for(weights)
 
 
 def make_chunker(settings: IngestionSettings, counter: Any) -> Chunker:
@@ -126,12 +144,11 @@ def make_chunker(settings: IngestionSettings, counter: Any) -> Chunker:
     return StructureChunker(counter.count_batch, settings.chunk_tokens, ceiling, counter.name)
 
 
-def make_reranker(settings: Settings, codec: Any) -> Reranker:
+def make_reranker(settings: Settings, codec: Any, weights: ScorerWeights | None) -> Reranker:
     def attention() -> Reranker:
-        from attention_core.projection import shipped_dense_floor
         from attention_core.reranker import AttentionReranker
 
-        return AttentionReranker(codec, shipped_dense_floor(settings.encoder.model))
+        return AttentionReranker(codec, weights)
 
     def none() -> Reranker:
         from retrieval.fused_order import FusedOrder
@@ -142,15 +159,57 @@ def make_reranker(settings: Settings, codec: Any) -> Reranker:
     return reranker
 
 
-def make_context_builder(settings: Settings, generator: Generator, counter: TokenCounter) -> ContextBuilder:
-    from attention_core.projection import shipped_dense_floor
-    from context.builder import ContextBuilder as Builder
+def levels_of(weights: ScorerWeights | None, reranker: Reranker) -> Levels | None:
+    """What the scores of these weights mean; None where it is not known, or where another reranker gives scores."""
+    known = weights is not None and getattr(reranker, "weights_digest", None) == weights.digest
+    return weights.levels if weights is not None and known else None
+
+
+def make_policy(weights: ScorerWeights | None, levels: Levels | None) -> SelectionPolicy:
+    """The thresholds of a collection that was not calibrated."""
     from context.selection import SelectionPolicy
 
-    # Only the shipped encoders have a fitted scale; elsewhere the order of the scores holds, their level does not.
-    policy = SelectionPolicy()
-    if shipped_dense_floor(settings.encoder.model) is None:
-        policy = policy.without_scale()
+    if levels is not None:
+        return replace(SelectionPolicy(), **asdict(levels.thresholds))
+    # Only encoders with weights have a fitted scale; elsewhere the order of the scores holds, their level does not.
+    return SelectionPolicy() if weights is not None and weights.scaled else SelectionPolicy().without_scale()
+
+
+def make_training_setup(
+    settings: Settings,
+    weights: ScorerWeights | None,
+    codec: TokenCodec,
+    builder: Callable[[SelectionPolicy], ContextBuilder],
+    tell: Tell,
+) -> TrainingSetup:
+    from service.training_setup import TrainingSetup
+
+    model = settings.encoder.model
+
+    def split(layers: int) -> SplitEncoder:
+        from retrieval.embedders.factory import build_split_encoder
+
+        if model == "hashing" or settings.encoder.backend == "openai":
+            raise ConfigurationError(f"The encoder {model!r} has no layers that could be trained; leave out --adapt.")
+        adapter = weights.adapter if weights else None
+        return build_split_encoder(model, settings.models_dir, layers, adapter, on_message=tell)
+
+    return TrainingSetup(
+        encoder=Path(model).name,
+        weights=weights,
+        codec=codec,
+        data_dir=settings.data_dir,
+        found_by=settings.encoder.weights,
+        split=split,
+        builder=builder,
+    )
+
+
+def make_context_builder(
+    settings: Settings, generator: Generator, counter: TokenCounter, policy: SelectionPolicy
+) -> ContextBuilder:
+    from context.builder import ContextBuilder as Builder
+
     limit = min(generator.context_window, settings.context.prompt_limit)
     reserve = min(generator.max_output_tokens, settings.context.reserve)
     return Builder(counter, limit=limit, reserve=reserve, max_tokens=settings.context.max_tokens, policy=policy)

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import ContextBuilder, DocumentStore, Embedder, Generator, Reranker, TokenCounter
 from domain.search import Candidate, Query, QueryTerm
+from service.scoring import CollectionScoring
+from service.training_setup import TrainingSetup
 
 
 class QuestionRetriever(Protocol):
@@ -63,9 +65,11 @@ class Parts:
     retriever: QuestionRetriever
     reranker: Reranker
     context_builder: ContextBuilder
+    scoring: CollectionScoring
     generator: Generator
     fallback: Generator | None
     counter: TokenCounter
     clean_text: Callable[[str], str]
     candidates: int
     close: Callable[[], None]
+    training: TrainingSetup

@@ -51,6 +51,10 @@ class EncoderSettings(Section):
     dim: int | None = Field(default=None, ge=1, description="Width of the vectors of the openai backend.")
     threads: int | None = Field(default=None, ge=1, description="Threads of the encoder; default: all cores.")
     models_dir: Path | None = Field(default=None, description="Of converted models; default: models/ in data_dir.")
+    weights: str = Field(
+        default="auto",
+        description='Of the reranker: "auto" (trained here, else shipped), "untrained", or a file of `fovea train`.',
+    )
 
 
 class IngestionSettings(Section):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from domain.errors import ConfigurationError
 from domain.search import FloatArray
+from retrieval.embedders.adapter import Adapter, apply_adapter
 from retrieval.embedders.encoder import PAD_TO, EncoderSpec
 from retrieval.embedders.model_folder import check_foreign_folder, weights_fingerprint
 
@@ -49,8 +50,11 @@ def resolve_folder(name: str) -> Path:
         ) from error
 
 
-def load_model(folder: Path, device: str = "cpu") -> SentenceTransformer:
-    """Load a folder without network, foreign code or pickle. Raises ConfigurationError when it cannot be used."""
+def load_model(folder: Path, device: str = "cpu", adapter: Adapter | None = None) -> SentenceTransformer:
+    """Load a folder, and the layers of `adapter` into it, without network, foreign code or pickle.
+
+    Raises ConfigurationError when one of them cannot be used.
+    """
     check_foreign_folder(folder)
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
@@ -68,6 +72,8 @@ def load_model(folder: Path, device: str = "cpu") -> SentenceTransformer:
         raise ConfigurationError(f"The model in {folder} cannot be loaded: {error}") from error
     if any(getattr(module, "include_prompt", True) is False for module in model):
         raise ConfigurationError(f"The model in {folder} leaves its prompt out of the pooling, which is not supported.")
+    if adapter is not None:
+        apply_adapter(model, adapter, weights_fingerprint(folder))
     return model.eval()
 
 
@@ -102,7 +108,13 @@ def model_tokenizer(model: SentenceTransformer) -> Tokenizer:
     return tokenizer
 
 
-def model_spec(model: SentenceTransformer, folder: Path, name: str) -> EncoderSpec:
+def adapted_fingerprint(folder: Path, adapter: Adapter | None) -> str:
+    """What names the weights of a folder together with those of an adapter."""
+    fingerprint = weights_fingerprint(folder)
+    return f"{fingerprint}-{adapter.digest}" if adapter else fingerprint
+
+
+def model_spec(model: SentenceTransformer, folder: Path, name: str, adapter: Adapter | None = None) -> EncoderSpec:
     """What the encoder must know of a loaded model. Prompts are the model's own, else those every E5 model needs."""
     prompts = {key: value for key, value in (model.prompts or {}).items() if value}
     known = {"query": "query: ", "document": "passage: "} if re.search(r"(^|[-_/])e5[-_]", name.lower()) else {}
@@ -111,7 +123,7 @@ def model_spec(model: SentenceTransformer, folder: Path, name: str) -> EncoderSp
     probe = TorchForward(model)(np.full((1, PAD_TO), 5, dtype=np.int64), np.ones((1, PAD_TO), dtype=np.int64))
     return EncoderSpec(
         name=name,
-        fingerprint=weights_fingerprint(folder),
+        fingerprint=adapted_fingerprint(folder, adapter),
         dim=int(probe[1].shape[1]),
         max_length=max(PAD_TO, longest // PAD_TO * PAD_TO),
         pad_id=int(getattr(model.tokenizer, "pad_token_id", 0) or 0),

@@ -29,6 +29,7 @@ from service.api.requests import RequestContext
 from service.api.routes.chat import chat_routes
 from service.api.routes.collections import collection_routes
 from service.api.routes.documents import document_routes
+from service.api.routes.explanations import explanation_routes
 from service.api.routes.models import model_routes
 from service.api.routes.operations import operation_routes
 from service.api.routes.pages import install_pages
@@ -86,6 +87,7 @@ def create_app(
     for make_routes in (
         chat_routes,
         question_routes,
+        explanation_routes,
         document_routes,
         collection_routes,
         model_routes,

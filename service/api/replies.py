@@ -104,6 +104,50 @@ class CitationReply(Reply):
     verified: bool
 
 
+class QuestionTokenReply(SpanReply):
+    """A token of the question; the span counts in the question."""
+
+    text: str
+    coverage: list[float] = Field(description="By head: the share of its attention that stayed in this document.")
+
+
+class AttendedTokenReply(SpanReply):
+    text: str
+    weights: list[float] = Field(description="By head, summed over the question's tokens.")
+
+
+class AttendedSentenceReply(AttendedTokenReply):
+    score: float
+
+
+class AttendedChunkReply(SpanReply):
+    chunk_id: str
+    page: int | None
+    heading_path: list[str]
+    score: float
+    weights: list[float] = Field(description="By head; the weights of the sentences add up to them.")
+    sentences: list[AttendedSentenceReply]
+    tokens: list[AttendedTokenReply]
+    matrix: list[list[list[float]]] | None = Field(
+        description="With `full`: by head, by token of the question, by token of the chunk."
+    )
+
+
+class ExplanationReply(Reply):
+    """Where a question's attention went in one document; weights stand in the order of `heads`."""
+
+    question: str
+    document_id: str
+    source: str
+    title: str
+    collection: str
+    reranker: str
+    heads: list[str]
+    question_tokens: list[QuestionTokenReply]
+    chunks: list[AttendedChunkReply]
+    attended_chunks: int = Field(description="Chunks of the document that were looked at.")
+
+
 class UsageReply(Reply):
     prompt_tokens: int
     completion_tokens: int

@@ -67,6 +67,20 @@ class AskRequest(SearchRequest):
         return {**super().options(), **more}
 
 
+class ExplainRequest(Wire):
+    """A question and the document in which its attention is wanted."""
+
+    question: str
+    document: str = Field(min_length=1, max_length=1000, description="Id or source of the document.")
+    collection: Collection = DEFAULT_COLLECTION
+    chunks: int = Field(3, ge=1, le=100, description="The best of the document, at most so many.")
+    full: bool = Field(False, description="Add the weight of every token for every token of the question.")
+
+    def options(self) -> dict[str, Any]:
+        """The engine's keyword arguments."""
+        return self.model_dump(exclude={"question"})
+
+
 class TextUpload(Wire):
     """A document sent as text."""
 

@@ -26,7 +26,12 @@ def plain(text: str) -> str:
     >>> plain("[1] \x1b[2J[bold]")
     '[1] [2J\\[bold]'
     """
-    return escape(text.translate(_CONTROLS))
+    return escape(without_controls(text))
+
+
+def without_controls(text: str) -> str:
+    """The same for what is not read as markup, for example the parts of a `rich.text.Text`."""
+    return text.translate(_CONTROLS)
 
 
 def print_json(value: Any) -> None:

@@ -17,9 +17,11 @@ _PLAIN_EVERY_SECONDS = 10.0
 class ProgressLine:
     """Shows `done` of `total` things, with a rate in things a second and the time left."""
 
-    def __init__(self, unit: str, work: str = "") -> None:
-        """`unit` is what is counted against a total; `work`, where given, a finer count that shows the speed."""
-        self._unit, self._work = unit, work
+    def __init__(self, unit: str, work: str = "", label: str = "") -> None:
+        """`unit` is what is counted against a total; `work`, where given, a finer count that shows the speed. `label`
+        names the stage where the unit alone does not.
+        """
+        self._unit, self._work, self._label = unit, work, label or unit
         self._started = self._printed = time.monotonic()
         self._first: int | None = None  # a resumed run starts above zero: its rate counts from there
         self._bar: Progress | None = None
@@ -32,7 +34,7 @@ class ProgressLine:
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=None, label=unit, rate="")
+            self._task = self._bar.add_task("", total=None, label=self._label, rate="")
 
     def update(self, done: int, total: int | None, work_done: int = 0) -> None:
         self._first = done if self._first is None else self._first
@@ -41,7 +43,7 @@ class ProgressLine:
             self._bar.update(self._task, completed=done, total=total, rate=text)
         elif time.monotonic() - self._printed >= _PLAIN_EVERY_SECONDS:
             self._printed = time.monotonic()
-            print(f"{done} of {total or '?'} {self._unit}, {text}", file=sys.stderr, flush=True)
+            print(f"{done} of {total or '?'} {self._label}, {text}", file=sys.stderr, flush=True)
 
     def follow(self, state: IngestProgress) -> None:
         """`update` with what an ingest run reports."""

@@ -2,7 +2,8 @@
 
     collections ─┬─ documents ─┬─ chunks
                  │             └─ document_metadata
-                 └─ tombstones
+                 ├─ tombstones
+                 └─ calibrations
     jobs ─── job_blobs
     index_snapshots
 
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0001"  # the newest file of migrations/versions; a database at it needs no Alembic at start
+SCHEMA_VERSION = "0002"  # the newest file of migrations/versions; a database at it needs no Alembic at start
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -158,6 +159,14 @@ tombstones = Table(
     Column("key", BigInteger, primary_key=True, autoincrement=False),
     Column("generation", BigInteger, nullable=False),
     Index(None, "collection_id", "generation"),
+)
+
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("collection_id", Integer, _belongs_to("collections.id"), primary_key=True, autoincrement=False),
+    Column("content", StoredText, nullable=False),  # JSON: what a run found out, read and written as a whole
+    Column("updated_at", StoredText, nullable=False),
 )
 
 index_snapshots = Table(

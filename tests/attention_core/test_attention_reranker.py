@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from attention_core.attention import scaled_dot_product_attention
 from attention_core.codec import QuantizedTokenCodec
 from attention_core.reranker import AttentionReranker
+from attention_core.scorer import Forms, ScorerWeights
 from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.errors import DomainError
 from domain.protocols import Reranker
@@ -121,12 +122,35 @@ def test_dense_scores_count_from_the_floor_of_their_encoder() -> None:
         replace(SUGAR, scores={"dense": 0.9}),
         replace(SUGAR, scores={"dense": 0.8}),
     )
-    ignoring, heeding = AttentionReranker(CODEC), AttentionReranker(CODEC, dense_floor=0.75)
+    ignoring = AttentionReranker(CODEC)
+    heeding = AttentionReranker(CODEC, ScorerWeights(projection=None, dense_floor=0.75))
     assert ignoring.rerank(query, [far])[0].score == ignoring.rerank(query, [near])[0].score
     scores = [heeding.rerank(query, [one])[0].score for one in (near, far)]
     odds = [math.log(score / (1 - score)) for score in scores]
     assert odds[0] - odds[1] == pytest.approx(6 * 0.1 / 0.25, abs=1e-3)  # six log-odds from the floor to a cosine of 1
     assert heeding.rerank(query, [SUGAR])[0].score == ignoring.rerank(query, [SUGAR])[0].score  # none known, none used
+
+
+def test_a_learned_gate_says_which_tokens_of_the_question_count() -> None:
+    query = question("gallium boils")
+    gate = 40.0 * vector_of("gallium")  # exp(40) against exp(0): "gallium" alone decides
+    gated = AttentionReranker(CODEC, ScorerWeights(projection=None, gate=gate))
+    assert rerank(query, BOILING)[0].scores["attention"] > 0.4
+    assert gated.rerank(query, [BOILING])[0].scores["attention"] < 0.4
+    assert gated.rerank(query, [GALLIUM])[0].scores["attention"] == pytest.approx(1, abs=0.01)
+
+
+def test_scores_near_to_certainty_stay_apart() -> None:
+    """In single precision both chances would be 1, and the order of the sentences would be lost."""
+    forms = Forms(sentence_bias=6.0, chunk_bias=6.0)
+    sure = AttentionReranker(CODEC, ScorerWeights(projection=None, forms=forms))
+    (scored,) = sure.rerank(question("gallium boils late"), [GALLIUM])
+    assert 1 > scored.sentences[1].score > scored.sentences[0].score > 1 - 1e-6
+
+
+def test_weights_are_named_by_their_digest() -> None:
+    assert AttentionReranker(CODEC).weights_digest == ""
+    assert AttentionReranker(CODEC, ScorerWeights(projection=None, digest="abc")).weights_digest == "abc"
 
 
 def test_evidence_is_the_weighted_sum_of_each_tokens_best_match() -> None:

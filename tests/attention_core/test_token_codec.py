@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from attention_core.codec import QuantizedTokenCodec, codec_for
 from attention_core.projection import Projection, fit_projection, unit_rows
+from attention_core.scorer import ScorerWeights
 from domain.errors import DomainError
 from domain.search import TokenVectors
 
@@ -153,7 +154,8 @@ def test_four_bits_need_an_even_width_and_other_depths_do_not_exist() -> None:
         QuantizedTokenCodec(bits=6)  # type: ignore[arg-type]
 
 
-def test_the_shipped_encoder_gets_its_projection_and_others_full_width() -> None:
-    assert codec_for("multilingual-e5-small/abc123/openvino-bf16").codec_id.startswith("tokens1-int4-pca128-")
-    assert codec_for("hub/multilingual-e5-small").codec_id == codec_for("multilingual-e5-small").codec_id
-    assert codec_for("all-MiniLM-L6-v2/abc123/torch-f32").codec_id == "tokens1-int8-full"
+def test_weights_with_a_projection_store_four_bits_and_others_full_width() -> None:
+    projected = codec_for(ScorerWeights(random_projection()))
+    assert projected.codec_id.startswith("tokens1-int4-pca128-")
+    for weights in (None, ScorerWeights(projection=None)):
+        assert codec_for(weights).codec_id == "tokens1-int8-full"

@@ -1,23 +1,12 @@
-"""PCA against cases with a known answer, and the files it is shipped in."""
+"""PCA against cases with a known answer."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from attention_core.projection import (
-    WEIGHTS,
-    Projection,
-    fit_projection,
-    load_projection,
-    save_projection,
-    shipped_dense_floor,
-    shipped_projection,
-    unit_rows,
-)
-from domain.errors import ConfigurationError, DomainError
+from attention_core.projection import Projection, fit_projection, unit_rows
+from domain.errors import DomainError
 from domain.search import FloatArray
 
 
@@ -63,38 +52,3 @@ def test_rows_of_another_width_are_refused() -> None:
 def test_fitting_more_axes_than_there_can_be_is_refused(rows: int, dim: int) -> None:
     with pytest.raises(DomainError, match="Cannot fit"):
         fit_projection(cloud(rows), dim)
-
-
-def test_a_saved_projection_comes_back_to_half_precision(tmp_path: Path) -> None:
-    projection, path = fit_projection(cloud(), 2), tmp_path / "weights" / "toy-2.safetensors"
-    save_projection(projection, path, {"encoder": "toy"})
-    back = load_projection(path)
-    np.testing.assert_allclose(back.matrix, projection.matrix, atol=1e-3)
-    assert shipped_projection("toy/fingerprint/torch", path.parent) is not None
-    assert shipped_projection("toy-large", path.parent) is None
-    assert shipped_dense_floor("toy", path.parent) is None
-    assert shipped_dense_floor("multilingual-e5-small") == 0.75
-
-
-@pytest.mark.parametrize("damage", ["weights", "manifest", "missing"])
-def test_a_damaged_projection_is_refused(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "toy.safetensors"
-    save_projection(fit_projection(cloud(), 2), path, {"encoder": "toy"})
-    if damage == "weights":
-        path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
-    elif damage == "manifest":
-        path.with_suffix(".json").write_text("{}")
-    else:
-        path.unlink()
-    with pytest.raises(ConfigurationError, match="projection"):
-        load_projection(path)
-
-
-def test_every_shipped_projection_matches_its_manifest_and_is_described() -> None:
-    files = sorted(WEIGHTS.glob("*.safetensors"))
-    card = (WEIGHTS / "README.md").read_text(encoding="utf-8")
-    assert files
-    for path in files:
-        projection = load_projection(path)
-        np.testing.assert_allclose(projection.matrix.T @ projection.matrix, np.eye(projection.dim), atol=2e-3)
-        assert path.name in card

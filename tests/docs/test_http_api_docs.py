@@ -12,7 +12,15 @@ from domain.answers import Answer, ContextBill
 from fovea import open_engine
 from service.api.app import create_app
 from service.api.errors import Problem
-from service.api.schemas import AskRequest, CollectionRequest, FoveaOptions, SearchRequest, TextUpload, UrlUpload
+from service.api.schemas import (
+    AskRequest,
+    CollectionRequest,
+    ExplainRequest,
+    FoveaOptions,
+    SearchRequest,
+    TextUpload,
+    UrlUpload,
+)
 from service.batch import ANSWER_COLUMNS
 from service.bootstrap import build_server
 from service.settings import EncoderSettings, Settings
@@ -31,13 +39,18 @@ def api(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answer(tmp_path_factory):
+def engine(tmp_path_factory):
     settings = Settings(data_dir=tmp_path_factory.mktemp("answer"), encoder=EncoderSettings(model="hashing"))
     with open_engine(settings=settings) as engine:
-        engine.ingest_text("The jetty is closed in winter.", title="Jetty")
-        found: Answer = engine.ask("The jetty is closed in winter.")
-        assert found.citations
-        return found.to_dict()
+        engine.ingest_text("The jetty is closed in winter.", title="Jetty", source="jetty")
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def answer(engine):
+    found: Answer = engine.ask("The jetty is closed in winter.")
+    assert found.citations
+    return found.to_dict()
 
 
 def routes_of(api):
@@ -57,7 +70,9 @@ def test_every_route_is_named_and_every_named_route_exists(api):
     assert strangers == set(), "routes that do not exist"
 
 
-@pytest.mark.parametrize("schema", [SearchRequest, AskRequest, FoveaOptions, TextUpload, UrlUpload, CollectionRequest])
+@pytest.mark.parametrize(
+    "schema", [SearchRequest, AskRequest, ExplainRequest, FoveaOptions, TextUpload, UrlUpload, CollectionRequest]
+)
 def test_every_field_of_a_request_is_named(schema):
     assert [name for name in schema.model_fields if f"`{name}`" not in PAGE and f'"{name}"' not in PAGE] == []
 
@@ -79,6 +94,13 @@ def test_the_examples_of_search_and_ask_have_the_fields_that_are_sent(answer):
     dropped = {"chunk_id", "document_id", "reason", "tokens", "score"}
     assert members(search) == all_members(answer["search"]) | dropped
     assert members(asked) == {*answer, *answer["search"], *answer["citations"][0], *answer["timings"], *answer["usage"]}
+
+
+def test_the_example_of_explain_has_the_fields_that_are_sent(engine):
+    (explained,) = (text for text in EXAMPLES if '"question_tokens"' in text)
+    sent = engine.explain("Is the jetty closed?", document="jetty").to_dict()
+    assert sent["chunks"][0]["tokens"]
+    assert members(explained) == all_members(sent)
 
 
 def test_the_bill_adds_up_as_the_page_says():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from domain.answers import Answer, Citation, Context, ContextBill, Dropped, SearchResult, Usage
 from domain.documents import Document, Page, Span, document_id
 from domain.errors import NotFound, UsageError
+from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation, QuestionToken
 from domain.jobs import (
     CollectionInfo,
     DocumentInfo,
@@ -142,6 +143,25 @@ class FakeEngine:
             yield self._answer("".join(self.parts), found)
         finally:
             self.stream_closed.set()
+
+    def explain(self, question, *, document, collection="default", chunks=3, full=False):
+        options = {"document": document, "collection": collection, "chunks": chunks, "full": full}
+        self.calls.append(("explain", question, options))
+        if not question.strip():
+            raise UsageError("The question is empty: ask something.")
+        if self.error:
+            raise self.error
+        item = self.document(document)
+        span = Span(0, len(item.text))
+        token = AttendedToken(Span(4, 9), item.text[4:9], (0.75, 0.5))
+        sentence = AttendedSentence(span, item.text, 0.9, (0.75, 0.5))
+        matrix = (((0.75,),), ((0.5,),)) if full else None
+        chunk = AttendedChunk("chunk-1", span, 1, ("Terms",), 0.9, (0.75, 0.5), (sentence,), (token,), matrix)
+        asked = QuestionToken(Span(0, 4), question[:4], (0.8, 0.5))
+        return Explanation(
+            question, item.id, item.source, item.title, collection, "attention", ("meaning", "words"), (asked,),
+            (chunk,), 1,
+        )  # fmt: skip
 
     def status(self):
         return {"encoder": {"model_id": "fake-encoder", "dim": 4}}

@@ -211,7 +211,9 @@ HOSTILE_JSON = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_JSON)
-@pytest.mark.parametrize("path", ["/v1/search", "/v1/ask", "/v1/chat/completions", "/v1/documents", "/v1/collections"])
+@pytest.mark.parametrize(
+    "path", ["/v1/search", "/v1/ask", "/v1/explain", "/v1/chat/completions", "/v1/documents", "/v1/collections"]
+)
 def test_i13_hostile_json_is_the_callers_error(name, path):
     client = local_client(FakeEngine())
     reply = client.post(path, content=HOSTILE_JSON[name], headers={"Content-Type": "application/json"})

@@ -1,0 +1,113 @@
+"""What the reranker says about labelled questions, kept in a few kilobytes a question.
+
+    question ── retrieval ── reranker ─┬─ the score of every sentence, and whether it is gold
+                                       ├─ the scores of the sentences that the question needs
+                                       └─ the best score, with and without the documents that hold the answer
+
+A question asked without its gold documents is one that the rest does not answer: a self-made unanswerable question,
+for sets that label none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention_core.calibration import Numbers
+from context.selection import sentences_of
+from domain.calibration import ScoreMap
+from domain.errors import UsageError
+from domain.protocols import Reranker
+from domain.search import Candidate, Query, ScoredChunk
+from service.labelled_questions import LabelledQuestion, gold_sentences, needed_scores
+from service.scoring import chances, language_of
+
+Encode = Callable[[str], Query]
+Retrieve = Callable[[Query], list[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Sentence scores of one question: `scores` and `gold` (S,) of all candidates, `needed` () where none was found.
+
+    `best` is the highest score, `best_elsewhere` the highest one outside the documents of the gold evidence; None
+    where there are no candidates, and for a question without known gold documents.
+    """
+
+    question: LabelledQuestion
+    language: str
+    scores: Numbers
+    gold: NDArray[np.bool_]
+    needed: Numbers
+    best: float | None
+    best_elsewhere: float | None
+
+    def mapped(self, maps: Mapping[str, ScoreMap]) -> Observed:
+        """The same with every score turned into a chance."""
+        score_map = maps.get(self.language)
+        if score_map is None:
+            return self
+
+        def top(best: float | None) -> float | None:
+            return None if best is None else float(chances([best], best, score_map)[0])
+
+        scores, needed = (chances(values, self.best or 0.0, score_map) for values in (self.scores, self.needed))
+        return replace(self, scores=scores, needed=needed, best=top(self.best), best_elsewhere=top(self.best_elsewhere))
+
+
+def observe(question: LabelledQuestion, encode: Encode, retrieve: Retrieve, reranker: Reranker) -> Observed:
+    """Ask one question and keep what the reranker said about it."""
+    query = encode(question.question)
+    scored = reranker.rerank(query, retrieve(query))
+    scores: list[float] = []
+    gold: list[bool] = []
+    for item in scored:
+        wanted = gold_sentences(question, item.chunk, item.document)
+        for one in sentences_of(item):
+            scores.append(one.score)
+            gold.append(one.sentence.ordinal in wanted)
+    return Observed(
+        question,
+        language_of(query.text),
+        np.array(scores, dtype=np.float64),
+        np.array(gold, dtype=bool),
+        np.array(needed_scores(question, scored), dtype=np.float64),
+        max(scores, default=None),
+        _best_elsewhere(question, scored),
+    )
+
+
+def _best_elsewhere(question: LabelledQuestion, scored: Sequence[ScoredChunk]) -> float | None:
+    documents = {item.document for item in question.locations} or {question.document} - {None}
+    if not documents or not question.answerable:
+        return None
+    others = (item for item in scored if not documents & {item.document.id, item.document.source})
+    return max((one.score for item in others for one in sentences_of(item)), default=None)
+
+
+def split_by_document(
+    questions: Sequence[LabelledQuestion], seed: int
+) -> tuple[list[LabelledQuestion], list[LabelledQuestion]]:
+    """Two halves, for fitting and for checking, that share no document. Raises UsageError where all share one.
+
+    The same questions give the same halves, in whatever order they come.
+    """
+    clusters: dict[str, list[LabelledQuestion]] = {}
+    for question in sorted(questions, key=lambda item: item.id):
+        clusters.setdefault(question.cluster, []).append(question)
+    if len(clusters) < 2:
+        raise UsageError(
+            "All questions are about one document, so none is left to check the result on; label questions about "
+            "several documents.",
+            code="too_few_questions",
+        )
+    names = sorted(clusters)
+    random.Random(seed).shuffle(names)
+    halves: tuple[list[LabelledQuestion], list[LabelledQuestion]] = ([], [])
+    for name in names:  # each cluster to the half that has fewer questions so far
+        min(halves, key=len).extend(clusters[name])
+    return halves
