@@ -40,7 +40,8 @@ def test_a_small_collection_still_has_a_few_in_each_half(seed: int) -> None:
     split = split_clusters(names(12), seed)
     assert len(split.held_out) == 6 and len(split.levelling) == len(split.comparison) == 3
     larger = split_clusters(names(40), seed)
-    assert len(larger.levelling) >= 3 and len(larger.comparison) >= 3 and len(larger.held_out) < 20
+    assert len(larger.levelling) >= 3 and len(larger.comparison) >= 3 and len(larger.held_out) == 12
+    assert 20 <= len(split_clusters(names(80), seed).held_out) < 25
 
 
 def test_of_very_few_none_is_held_out() -> None:
