@@ -30,6 +30,8 @@ from domain.errors import DomainError
 from domain.search import FloatArray
 
 _LARGEST_CODE = 7  # of 4 bits, as in `codec.py`
+_UNASKED = 0.1  # of the question's tokens are left out of each step: evidence must not hang on one word
+_LEAST_ASKED = 0.2  # of the weights of a question's tokens must remain, else all of them do
 
 
 class TopLayers(Protocol):
@@ -190,7 +192,8 @@ class TrainableScorer(nn.Module):
             room = longest - len(own)
             vectors.append(functional.pad(self._project(taken), (0, 0, 0, room)))
             weights.append(functional.pad(own / own.sum(), (0, room)))
-        return torch.stack(vectors), torch.stack(weights), pooled
+        together = torch.stack(weights)
+        return torch.stack(vectors), _thinned(together) if self.training else together, pooled
 
 
 def _copied(parameter: nn.Parameter) -> FloatArray:
@@ -202,6 +205,13 @@ def _states(states: torch.Tensor, mask: torch.Tensor, top: TopLayers) -> tuple[t
     """Token states (B, T, H) and their mean over the real tokens, unit length (B, H)."""
     output = top(states, mask)
     return output, functional.normalize((output * mask[..., None]).sum(1), dim=-1)
+
+
+def _thinned(weights: torch.Tensor) -> torch.Tensor:
+    """Weights (B, Tq) that sum to 1, some of them dropped and the others raised to sum to 1 again."""
+    kept = weights * (torch.rand(weights.shape) >= _UNASKED)
+    total = kept.sum(1, keepdim=True)
+    return torch.where(total >= _LEAST_ASKED, kept / total.clamp_min(_LEAST_ASKED), weights)
 
 
 def _drift(pooled: torch.Tensor | None, held: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,10 @@
 
 A run is decided by its options and data: the n-th batch depends on the seed and n alone, so a run that was killed goes
 on from its last checkpoint and ends where it would have ended.
+
+Runs of different seeds start from the same network and see other batches, so their weights can be averaged: the mean
+of several fine-tuned from one start is often better than each, at the cost of one (Wortsman et al. 2022, "Model
+soups").
 """
 
 from __future__ import annotations
@@ -13,21 +17,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from attention_core.examples import Batch, TrainingSet, batches, held_out_batches
+from attention_core.interaction import InteractionWeights
 from attention_core.network import TopLayers, TrainableScorer
 from attention_core.objective import objective, sentence_loss
+from attention_core.projection import Projection
 from attention_core.scorer import ScorerWeights
 from domain.errors import DomainError, UsageError
+from domain.search import FloatArray
 
-_HELD_OUT, _HELD_CANDIDATES = 40, 12  # questions a set and candidates a question: a check costs about ten steps
+_HELD_OUT, _HELD_CANDIDATES = 32, 8  # questions a set and candidates a question: a check costs about ten steps
 _CLIP = 1.0
 _STRIDE = 1_000_003
 _LEAST_RATE = 0.02
@@ -91,8 +99,7 @@ def train(
     sets = [one for one in sets if one.examples]
     if not sets or not any(one.held_out for one in sets):
         raise UsageError("There are too few labelled questions to train on: some must learn, others be held out.")
-    torch.manual_seed(options.seed)
-    scorer = TrainableScorer(start, sets[0].question_states.width)
+    scorer = _scorer(start, sets)
     if layers is not None and not scorer.projects:
         raise DomainError("The encoder's layers learn through a projection; fit one first.")
     if layers is None and scorer.projects:  # what does not learn must not count when gradients are clipped
@@ -108,6 +115,7 @@ def train(
             run.save()
         progress(Progress(run.step, options.steps, loss, run.latest))
     run.restore_best()
+    run.learning.eval()
     return TrainingResult(run.scorer.weights(), run.best_step, run.before, run.best)
 
 
@@ -127,7 +135,7 @@ class _Run:
         self.before = self.best = self.latest = float("inf")
         self.best_step = self.checks_since_best = 0
         self._sets, self._top, self._options, self._checkpoint = sets, top, options, checkpoint
-        self._learning = nn.ModuleDict({"scorer": scorer, **({"layers": layers} if layers is not None else {})})
+        self.learning = nn.ModuleDict({"scorer": scorer, **({"layers": layers} if layers is not None else {})})
         self._optimizer = _optimizer(scorer, layers, options.rate)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._batches = batches(sets, options.questions, options.negatives, options.seed)
@@ -143,10 +151,10 @@ class _Run:
             group["lr"] = rate * share
         batch: Batch = next(self._batches)
         torch.manual_seed(_STRIDE * self._options.seed + self.step)  # dropout too is the same after a resume
-        self.scorer.train()
+        self.learning.train()
         loss = objective(self.scorer(batch, self._top), batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._learning.parameters(), _CLIP)
+        nn.utils.clip_grad_norm_(self.learning.parameters(), _CLIP)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.step += 1
@@ -154,40 +162,32 @@ class _Run:
 
     def check(self) -> None:
         """Measure on held-out documents, remember the best state, save everything."""
-        self.latest = self.held_out_loss()
+        self.latest = self._held_out_loss()
         self.checks_since_best += 1
         if self.latest < self.best:
             self.best, self.best_step, self.checks_since_best = self.latest, self.step, 0
             self._best_state = self._state()
         self.save()
 
-    def held_out_loss(self) -> float:
-        """Mean sentence loss of the final scores, sets with equal weight."""
-        by_set: dict[str, list[float]] = {}
-        self.scorer.eval()
-        with torch.no_grad():
-            for batch in held_out_batches(self._sets, _HELD_OUT, _HELD_CANDIDATES):
-                scores = self.scorer(batch, self._top)
-                loss = sentence_loss(scores.sentences, batch, batch.allowed & batch.listed)
-                by_set.setdefault(batch.source.name, []).append(float(loss))
-        means = [sum(losses) / len(losses) for losses in by_set.values()]
-        return sum(means) / len(means)
+    def _held_out_loss(self) -> float:
+        self.learning.eval()
+        return _loss_of(self.scorer, self._sets, self._top)
 
     def restore_best(self) -> None:
         """Leave the network in its best state: where nothing was better than the start, in the start's."""
-        self._learning.load_state_dict(self._best_state)
+        self.learning.load_state_dict(self._best_state)
 
     def resume(self) -> None:
         """Continue from the checkpoint where it is of this run, else start anew."""
         if not self._load():
-            self.before = self.best = self.latest = self.held_out_loss()
+            self.before = self.best = self.latest = self._held_out_loss()
             self._best_state = self._state()
         self._batches = batches(
             self._sets, self._options.questions, self._options.negatives, self._options.seed, self.step
         )
 
     def _state(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().clone() for name, value in self._learning.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self.learning.state_dict().items()}
 
     def save(self) -> None:
         """Write all that a killed run needs to go on, in place of what was there."""
@@ -211,7 +211,7 @@ class _Run:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (OSError, SafetensorError):
             return False
-        self._learning.load_state_dict(_under("now.", tensors))
+        self.learning.load_state_dict(_under("now.", tensors))
         self._best_state = _under("best.", tensors)
         state = self._optimizer.state_dict()
         for name, value in _under("optimizer.", tensors).items():
@@ -221,6 +221,58 @@ class _Run:
         self.step, self.before, self.best, self.best_step, self.checks_since_best = json.loads(about["numbers"])
         self.latest = self.best
         return True
+
+
+def held_out_loss(sets: Sequence[TrainingSet], weights: ScorerWeights, top: TopLayers | None) -> float:
+    """What `TrainingResult.after` says, of any weights: the mean sentence loss on held-out documents.
+
+    The layers that `top` runs through must be in evaluation mode.
+    """
+    scorer = _scorer(weights, sets)
+    return _loss_of(scorer.eval(), sets, top)
+
+
+def averaged(several: Sequence[ScorerWeights]) -> ScorerWeights:
+    """The mean of weights that were trained from one start; see the module."""
+
+    def mean(values: Sequence[FloatArray]) -> FloatArray:
+        middle: FloatArray = np.mean(np.stack(values), axis=0, dtype=np.float32)
+        return middle
+
+    first = several[0]
+    forms = replace(
+        first.forms,
+        sentence=mean([one.forms.sentence for one in several]),
+        chunk=mean([one.forms.chunk for one in several]),
+    )
+    projections = [one.projection for one in several if one.projection is not None]
+    networks = [one.interaction.tensors() for one in several if one.interaction is not None]
+    return replace(
+        first,
+        projection=Projection(mean([one.mean for one in projections]), mean([one.matrix for one in projections]))
+        if projections
+        else None,
+        gate=mean([one.gate for one in several if one.gate is not None]),
+        forms=forms,
+        interaction=InteractionWeights.of({name: mean([one[name] for one in networks]) for name in networks[0]}),
+    )
+
+
+def _scorer(weights: ScorerWeights, sets: Sequence[TrainingSet]) -> TrainableScorer:
+    torch.manual_seed(0)  # whatever the seed of the run: see the module
+    return TrainableScorer(weights, sets[0].question_states.width)
+
+
+def _loss_of(scorer: TrainableScorer, sets: Sequence[TrainingSet], top: TopLayers | None) -> float:
+    """Mean sentence loss of the final scores, sets with equal weight."""
+    by_set: dict[str, list[float]] = {}
+    with torch.no_grad():
+        for batch in held_out_batches(sets, _HELD_OUT, _HELD_CANDIDATES):
+            scores = scorer(batch, top)
+            loss = sentence_loss(scores.sentences, batch, batch.allowed & batch.listed)
+            by_set.setdefault(batch.source.name, []).append(float(loss))
+    means = [sum(losses) / len(losses) for losses in by_set.values()]
+    return sum(means) / len(means)
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

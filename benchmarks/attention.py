@@ -40,13 +40,13 @@ from context.selection import SelectionPolicy
 from domain.answers import AskOptions
 from domain.search import Candidate, Filters, Query, ScoredChunk
 from service.bootstrap import build_parts
+from service.calibration.side_by_side import discounted_gain
 from service.engine import Engine
 from service.factories import scorer_weights
 from service.parts import Parts
 from service.question_encoding import encode_question
 from service.settings import EncoderSettings, Settings
-from service.side_by_side import discounted_gain
-from service.training_split import split_clusters
+from service.training.split import split_clusters
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
 BUDGETS = (48, 64, 100, 128, 160, 200, 256, 320, 400, 512, 768, 1024, 1536, 2048)

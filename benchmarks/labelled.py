@@ -81,6 +81,11 @@ def _existing(folder: Path, name: str) -> Path:
     raise FileNotFoundError(f"{folder} holds no {name}[.gz]; name a folder of labelled sets with --data.")
 
 
+def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a JSONL file of a set, plain or .gz."""
+    return list(_lines(_existing(folder, name)))
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     with opened as file:

@@ -106,9 +106,12 @@ class CollectionGain:
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """One training run: the losses on the documents that stopped it, and the quality on those that judge it."""
+    """One training run: the losses on the documents that stopped it, and the quality on those that judge it.
 
-    seed: int
+    seed None: no run of its own but the mean of all runs' weights, `best_step` 0.
+    """
+
+    seed: int | None
     best_step: int
     loss_before: float
     loss_after: float
@@ -123,7 +126,8 @@ class TrainingReport:
     """A training run. `before`, `after` and `gain` are means over the collections, with equal weight.
 
     outcome: the new weights replaced the old ones, these were kept, or would have been replaced in a run that was dry;
-    `reason` says why. `after` is that of the `best_seed`, by its loss on the documents that stopped it. `questions`
+    `reason` says why. `after` is that of the `best_seed`, by its loss on the documents that stopped it; None stands
+    for the `average` of the weights of all seeds, which is tried where there are several. `questions`
     counts those that taught, those that stopped and levelled, and those that judged; `self_supervised` how many of all
     were made from the documents. `weights` and `adapter` are the files written, None where none was. `ingest_again`
     names the collections whose stored vectors do not suit the new weights.
@@ -136,7 +140,8 @@ class TrainingReport:
     gain: Gain
     collections: tuple[CollectionGain, ...]
     seeds: tuple[SeedResult, ...]
-    best_seed: int
+    average: SeedResult | None
+    best_seed: int | None
     questions: tuple[int, int, int]
     self_supervised: int
     weights: str | None = None
@@ -159,6 +164,7 @@ class TrainingReport:
             "seeds": [one.to_dict() for one in self.seeds],
             "seeds_mean": sum(one.quality.mean for one in self.seeds) / len(self.seeds),
             "seeds_worst": self.worst,
+            "average": self.average.to_dict() if self.average else None,
             "best_seed": self.best_seed,
             "questions": dict(zip(("training", "levelling", "comparison"), self.questions, strict=True)),
             "self_supervised": self.self_supervised,

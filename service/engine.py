@@ -29,14 +29,14 @@ from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestPro
 from domain.search import DEFAULT_COLLECTION, Filters, Query
 from domain.training import TrainingReport
 from service.answering import answered, generate_answer
-from service.calibrating import DEFAULT_TARGET, Calibrator
+from service.calibration.calibrator import DEFAULT_TARGET, Calibrator
 from service.explaining import DEFAULT_CHUNKS, explain_document
 from service.labelled_questions import LabelledQuestion, read_questions
 from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.question_pool import ask_all
 from service.stopwatch import Stopwatch
-from service.training_setup import TrainingRequest
+from service.training.setup import TrainingRequest
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class Engine:
         self_supervised, output, dry_run. What is better on held-out documents is saved, and used by engines that are
         opened from then on. Writes wait until the run has ended. Raises UsageError, ConfigurationError, NotFound.
         """
-        from service.training import Trainer  # torch loads with it
+        from service.training.trainer import Trainer  # torch loads with it
 
         sets = questions if isinstance(questions, Mapping) else {DEFAULT_COLLECTION: questions}
         for collection in sets:

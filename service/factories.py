@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ingestion.loader_pool import LoaderPool
     from ingestion.sources import SourceItem
     from retrieval.embedders.split import SplitEncoder
-    from service.training_setup import TrainingSetup
+    from service.training.setup import TrainingSetup
 
 Tell = Callable[[str], None]
 
@@ -182,7 +182,7 @@ def make_training_setup(
     builder: Callable[[SelectionPolicy], ContextBuilder],
     tell: Tell,
 ) -> TrainingSetup:
-    from service.training_setup import TrainingSetup
+    from service.training.setup import TrainingSetup
 
     model = settings.encoder.model
 
@@ -199,7 +199,6 @@ def make_training_setup(
         weights=weights,
         codec=codec,
         data_dir=settings.data_dir,
-        found_by=settings.encoder.weights,
         split=split,
         builder=builder,
     )

@@ -11,7 +11,7 @@ from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import ContextBuilder, DocumentStore, Embedder, Generator, Reranker, TokenCounter
 from domain.search import Candidate, Query, QueryTerm
 from service.scoring import CollectionScoring
-from service.training_setup import TrainingSetup
+from service.training.setup import TrainingSetup
 
 
 class QuestionRetriever(Protocol):

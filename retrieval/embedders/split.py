@@ -9,7 +9,7 @@ With the lower nine of twelve layers frozen, a training step pays for three. The
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class SplitEncoder:
         self._lower = nn.ModuleList(list(transformer_layers(model))[:-count])
         model.requires_grad_(False)
         self.layers.requires_grad_(True)
+        _keep_attention_whole(self.layers)
 
     def plan_documents(self, passages: Sequence[Passage]) -> list[Plan]:
         """What `encode_documents` would read."""
@@ -117,6 +118,13 @@ def _check_pooling(model: SentenceTransformer) -> None:
             f"The encoder's layers cannot be trained: its sentence vector is not the mean of its tokens "
             f"({', '.join(kinds)}; pooling {mode}). Train without --adapt."
         )
+
+
+def _keep_attention_whole(layers: nn.ModuleList) -> None:
+    """Learning layers drop states as they were pretrained to, but no attention weights: a fused kernel cannot."""
+    for module in layers.modules():
+        if hasattr(module, "num_attention_heads") and hasattr(module, "dropout"):
+            cast(Any, module).dropout.p = 0.0
 
 
 def _run(layers: nn.ModuleList, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

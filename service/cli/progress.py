@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
@@ -76,3 +77,31 @@ class ProgressLine:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+class Stages:
+    """One progress line after the other: a stage begins when another thing is counted."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._what = ""
+        self._line: ProgressLine | None = None
+
+    def update(self, what: str, done: int, total: int) -> None:
+        if what != self._what or self._line is None:
+            self._stack.close()
+            self._what, self._line = what, self._stack.enter_context(ProgressLine(_unit(what), label=what))
+        self._line.update(done, total)
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _unit(what: str) -> str:
+    """What is counted: "questions asked (default)" counts questions."""
+    return what.partition(" ")[0]

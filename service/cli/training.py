@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -17,7 +15,7 @@ from domain.errors import UsageError
 from domain.training import CollectionGain, EvidenceQuality, Gain, TrainingReport
 from service.cli.options import DEFAULT, DataDir, Json, message, settings_for
 from service.cli.printing import out, plain, print_json
-from service.cli.progress import ProgressLine
+from service.cli.progress import Stages
 from service.labelled_questions import LabelledQuestion
 
 _MEASURES = (("ndcg", "nDCG@10"), ("recall_128", "evidence in 128 tokens"), ("recall_256", "in 256"), ("mean", "mean"))
@@ -50,7 +48,7 @@ def train(
     ] = False,
     layers: Annotated[int, typer.Option("--layers", min=1, help="How many layers --adapt trains.")] = 3,
     steps: Annotated[int | None, typer.Option("--steps", min=0, help="Steps at most; else 500.")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Train so often; the best is kept.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Train so often; the best is kept, or the mean.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="The first seed; it also chooses the held-out documents.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", help="Where the weights go, instead of the data directory.")
@@ -69,7 +67,7 @@ def train(
 
     sets = _sets(questions or [], collection or [], self_supervised)
     settings = settings_for(data_dir)
-    with build_engine(settings, on_message=message) as engine, _Stages() as stages:
+    with build_engine(settings, on_message=message) as engine, Stages() as stages:
         report = engine.train(
             sets,
             progress=stages.update,
@@ -108,34 +106,6 @@ def _sets(
     return {name: files[at] if at < len(files) else [] for at, name in enumerate(names)}
 
 
-class _Stages:
-    """One progress line after the other: a stage begins when another thing is counted."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._what = ""
-        self._line: ProgressLine | None = None
-
-    def update(self, what: str, done: int, total: int) -> None:
-        if what != self._what or self._line is None:
-            self._stack.close()
-            self._what, self._line = what, self._stack.enter_context(ProgressLine(_unit(what), label=what))
-        self._line.update(done, total)
-
-    def __enter__(self) -> _Stages:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-
-def _unit(what: str) -> str:
-    """What is counted: "questions asked (default)" counts questions."""
-    return what.partition(" ")[0]
-
-
 # -- output ----------------------------------------------------------------------------------------------------------
 
 
@@ -151,9 +121,12 @@ def _print(report: TrainingReport) -> None:
         )
     if len(report.seeds) > 1:
         mean = sum(one.quality.mean for one in report.seeds) / len(report.seeds)
-        out.print(
-            f"{len(report.seeds)} seeds: mean {mean:.4f}, worst {report.worst:.4f}; best: seed {report.best_seed}"
-        )
+        out.print(f"{len(report.seeds)} seeds: mean {mean:.4f}, worst {report.worst:.4f}")
+    if report.average:
+        one = report.average
+        out.print(f"The mean of their weights: loss {one.loss_after:.4f}; mean {one.quality.mean:.4f}")
+        best = "the mean of the seeds" if report.best_seed is None else f"seed {report.best_seed}"
+        out.print(f"Best by that loss: {best}")
     out.print(f"{_VERDICTS[report.outcome]}: {plain(report.reason)}.")
     if report.weights:
         out.print(f"Weights: {plain(report.weights)}")

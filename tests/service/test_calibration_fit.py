@@ -14,12 +14,12 @@ from domain.calibration import Calibration, ScoreMap, ScoringIdentity, ScoringQu
 from domain.errors import UsageError
 from domain.search import ScoredChunk
 from fovea.testing import PassThroughReranker, make_candidate, make_query
-from service.calibrating import _attention_helps, _verdict
-from service.calibration_fit import evidence_loss, fit_maps, fit_thresholds, negatives, score_quality
+from service.calibration.calibrator import _attention_helps, _verdict
+from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, negatives, score_quality
+from service.calibration.observed import Observed, observe, split_by_document
+from service.calibration.side_by_side import Measured, discounted_gain
 from service.labelled_questions import LabelledQuestion
-from service.observed_questions import Observed, observe, split_by_document
 from service.scoring import Scoring, chances
-from service.side_by_side import Measured, discounted_gain
 
 BARE = ScoringQuality(0.0, 0.0, 0.0)
 

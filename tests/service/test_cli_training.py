@@ -57,7 +57,7 @@ def fovea(folder, monkeypatch, capsys):
 def test_before_and_after_stand_side_by_side(fovea, folder):
     status, out, err = fovea("train", ENGLISH, STEPS, "--seeds", "2")
     assert status == 0, err
-    assert "default (9 questions), before" in out and "default (9 questions), after" in out
+    assert "default (12 questions), before" in out and "default (12 questions), after" in out
     assert "nDCG@10" in out and "gain (95 % interval)" in out
     assert "Seed 0: loss on held-out documents" in out and "2 seeds: mean" in out
     assert "The new weights are saved: better on the held-out questions" in out

@@ -10,8 +10,8 @@ import pytest
 
 from domain.documents import Chunk, DocumentRef, Sentence, Span
 from fovea import open_engine
-from service.self_supervised import _chinese, _cloze, _Passage, self_supervised_questions
 from service.settings import EncoderSettings, Settings
+from service.training.self_supervised import _chinese, _cloze, _Passage, self_supervised_questions
 
 DATA = Path(__file__).parents[1] / "data"
 DEPOSIT = " ".join(f"Tenant {n} pays a deposit of {n} months before moving into flat {n}." for n in range(2, 18))

@@ -13,9 +13,9 @@ import pytest
 from attention_core.scorer import load_scorer
 from domain.errors import ConfigurationError, IndexModelMismatch, NotFound, UsageError
 from fovea import open_engine
-from service import training
 from service.labelled_questions import read_questions
-from service.training_comparison import verdict
+from service.training import trainer
+from service.training.comparison import verdict
 from tests.retrieval.tiny_model import write_tiny_model
 from tests.service.training_examples import CHINESE, DATA, ENGLISH, settings_of, wrong_weights
 
@@ -76,13 +76,14 @@ def test_better_weights_replace_the_old_ones(trained):
     assert report.ingest_again == () and not (folder / "training").exists()
 
 
-def test_two_seeds_are_reported_and_the_one_with_the_lower_loss_is_kept(trained):
+def test_two_seeds_and_their_mean_are_reported_and_the_lowest_loss_is_kept(trained):
     _, report, _ = trained
-    assert [one.seed for one in report.seeds] == [0, 1]
-    best = min(report.seeds, key=lambda one: one.loss_after)
+    assert [one.seed for one in report.seeds] == [0, 1] and report.average.seed is None
+    best = min([*report.seeds, report.average], key=lambda one: one.loss_after)
     assert report.best_seed == best.seed and report.after == best.quality
     assert report.worst == min(one.quality.mean for one in report.seeds)
     assert report.seeds[0].loss_before == report.seeds[1].loss_before > report.seeds[0].loss_after
+    assert report.average.loss_after < report.average.loss_before
     taught, levelled, judged = report.questions
     assert taught + levelled + judged <= 120 and min(levelled, judged) >= 9
 
@@ -153,11 +154,12 @@ def test_weights_that_are_no_better_are_not_used(folder):
 def test_weights_that_harm_one_collection_are_not_used(folder, monkeypatch):
     def harmful(compared):
         better, worse = (
-            replace(one, gain=one.gain._replace(mean=mean)) for one, mean in zip(compared, (0.1, -0.02), strict=True)
+            replace(one, questions=30, gain=one.gain._replace(mean=mean))
+            for one, mean in zip(compared, (0.1, -0.02), strict=True)
         )
         return verdict([better, worse])
 
-    monkeypatch.setattr(training, "verdict", harmful)
+    monkeypatch.setattr(trainer, "verdict", harmful)
     with open_engine(settings=wrong(folder)) as engine:
         report = engine.train({"default": ENGLISH, "chinese": CHINESE}, steps=STEPS)
     assert report.outcome == "kept" and "-2.0 on chinese" in report.reason
@@ -265,7 +267,7 @@ def adapted(tmp_path_factory):
     tiny = write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", texts)
     folder = tmp_path_factory.mktemp("adapted") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "verdict", lambda compared: (True, "taken for better"))
+        patch.setattr(trainer, "verdict", lambda compared: (True, "taken for better"))
         with open_engine(settings=settings_of(folder, model=str(tiny), backend="torch")) as engine:
             engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
             engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
@@ -299,7 +301,7 @@ def test_collections_must_be_ingested_anew_and_are_then_searched_with_the_new_la
 
 def test_training_that_changes_no_layer_keeps_the_adapter_beside_its_weights(adapted, tmp_path, monkeypatch):
     tiny, folder, report = adapted
-    monkeypatch.setattr(training, "verdict", lambda compared: (True, "taken for better"))
+    monkeypatch.setattr(trainer, "verdict", lambda compared: (True, "taken for better"))
     with open_engine(settings=settings_of(folder, model=str(tiny), backend="torch")) as engine:
         model_id = engine.status()["encoder"]["model_id"]
         engine.ingest([DATA / "xquad-en" / "corpus.jsonl"], collection="fresh")

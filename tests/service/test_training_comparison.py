@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from domain.training import CollectionGain, EvidenceQuality, Gain
-from service.training_comparison import Marks, gains, overall, verdict
+from service.training.comparison import Marks, gains, overall, verdict
 
 
 def marks(collection: str, *values: tuple[float, float, float]) -> Marks:
@@ -35,9 +36,9 @@ def test_over_all_collections_each_has_the_same_weight() -> None:
     assert total.low < total.mean < total.high
 
 
-def gain(mean: float, name: str = "c") -> CollectionGain:
+def gain(mean: float, name: str = "c", questions: int = 30) -> CollectionGain:
     nothing = EvidenceQuality(0, 0, 0)
-    return CollectionGain(name, 9, 3, nothing, nothing, Gain(mean, mean, mean))
+    return CollectionGain(name, questions, 3, nothing, nothing, Gain(mean, mean, mean))
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,8 @@ def test_new_weights_must_be_better_on_average_and_harm_no_collection(
     decision, reason = verdict([gain(mean, f"c{at}") for at, mean in enumerate(means)])
     assert decision is better
     assert re.search(why, reason)
+
+
+def test_what_a_few_questions_lose_is_chance() -> None:
+    few = gain(-0.02, "few", questions=29)
+    assert verdict([gain(0.05), few])[0] and not verdict([gain(0.05), replace(few, questions=30)])[0]

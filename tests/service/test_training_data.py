@@ -16,11 +16,11 @@ from domain.search import Filters
 from fovea import open_engine
 from service.labelled_questions import LabelledQuestion, read_questions
 from service.question_encoding import encode_question
-from service.reencoded import ReencodedReranker
-from service.training_data import Labelled, collect, known_documents
-from service.training_split import Split
-from service.training_start import start_weights
-from service.training_tokens import LowerStates, StoredTokens
+from service.training.data import Labelled, collect, known_documents
+from service.training.reencoded import ReencodedReranker
+from service.training.split import Split
+from service.training.start import start_weights
+from service.training.tokens import LowerStates, StoredTokens
 from tests.retrieval.tiny_model import write_tiny_model
 from tests.service.training_examples import CHINESE, DATA, ENGLISH, settings_of
 

@@ -15,9 +15,9 @@ from domain.calibration import ScoreMap, Thresholds
 from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.search import Candidate, Query, StoredChunk, TokenVectors
 from domain.training import Levels
+from service.calibration.observed import Observed
 from service.labelled_questions import LabelledQuestion, Reference
-from service.observed_questions import Observed
-from service.training_levels import Graded, Judgement, fit_levels, judge, level, level_like
+from service.training.levels import Graded, Judgement, fit_levels, judge, level, level_like
 
 CODEC = QuantizedTokenCodec()
 WIDTH = 16

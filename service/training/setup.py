@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 class TrainingSetup:
     """encoder: its short name. weights, codec: those in use, weights None where the encoder has none.
 
-    found_by: what `encoder.weights` says; new weights in the data directory are found where that is "auto".
     split: the encoder cut below its last n layers, for training. builder: a context builder with a selection policy.
     """
 
@@ -28,7 +27,6 @@ class TrainingSetup:
     weights: ScorerWeights | None
     codec: TokenCodec
     data_dir: Path
-    found_by: str
     split: Callable[[int], SplitEncoder]
     builder: Callable[[SelectionPolicy], ContextBuilder]
 

@@ -15,8 +15,8 @@ from attention_core.examples import States
 from attention_core.projection import unit_rows
 from domain.protocols import Reranker, TokenCodec
 from domain.search import Candidate, Query, ScoredChunk, TokenVectors
-from service.training_data import Collected
-from service.training_tokens import TokenRow
+from service.training.data import Collected
+from service.training.tokens import TokenRow
 
 if TYPE_CHECKING:
     from retrieval.embedders.split import SplitEncoder

@@ -16,13 +16,14 @@ from domain.answers import AskOptions
 from domain.protocols import ContextBuilder, Reranker
 from domain.search import Candidate, Filters, Query
 from domain.training import CollectionGain, EvidenceQuality, Gain
+from service.calibration.side_by_side import discounted_gain
 from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk
 from service.parts import Parts
 from service.question_encoding import encode_question
-from service.side_by_side import discounted_gain
 
 BUDGETS = (128, 256)  # context tokens
 TOLERATED_LOSS = 0.01  # of the mean of the three measures, in one collection
+_TELLING = 30  # questions: what fewer of them seem to lose is chance
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def overall(before: Sequence[Marks], after: Sequence[Marks]) -> Gain:
 def verdict(collections: Sequence[CollectionGain]) -> tuple[bool, str]:
     """Whether the new weights are better, and the figures that say so."""
     mean = sum(one.gain.mean for one in collections) / len(collections)
-    lost = [one for one in collections if one.gain.mean < -TOLERATED_LOSS]
+    lost = [one for one in collections if one.gain.mean < -TOLERATED_LOSS and one.questions >= _TELLING]
     figures = f"{100 * mean:+.1f} points on average over {_count(len(collections), 'collection')}"
     if mean <= 0:
         return False, f"not better on the held-out questions: {figures}"

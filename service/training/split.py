@@ -1,12 +1,12 @@
 """Which documents teach, which stop the training and set the levels, and which judge the result.
 
-    hash of a document below 15 % ── held out ─┬─ levelling    early stopping, and what scores mean
+    hash of a document below 20 % ── held out ─┬─ levelling    early stopping, and what scores mean
                                                └─ comparison   old weights against new ones, and nothing else
     all others ── training
 
 Documents are split, not questions: what is held out shares no document with what teaches. The hash makes a later run
 hold the same documents out, so that weights which it is compared with have not seen them either. A small collection
-holds out the next ones in the order of the hash, up to 30 % of its documents: fewer than twenty say little.
+holds out the next ones in the order of the hash, up to 40 % of its documents: fewer than twenty say little.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_SHARE = 0.15
-_WANTED, _LARGEST_SHARE = 20, 0.3  # documents that are held out where that is at most this share of them
+_SHARE = 0.2
+_WANTED, _LARGEST_SHARE = 20, 0.4  # documents that are held out where that is at most this share of them
 _LEAST = 6  # documents that are held out of any collection; fewer say nothing
 _SMALLEST = 12  # documents; of fewer none is held out: half of them would be
 

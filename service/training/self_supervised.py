@@ -24,7 +24,7 @@ from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.search import Filters
 from service.labelled_questions import LabelledQuestion, Reference
 from service.parts import Parts
-from service.training_tokens import Step
+from service.training.tokens import Step
 
 DEFAULT_QUESTIONS = 2000
 _DROPPED = 0.35  # of the words beside the answer

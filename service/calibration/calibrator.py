@@ -23,11 +23,11 @@ from attention_core.calibration import questions_needed
 from domain.calibration import Calibration, CalibrationReport, Outcome, ScoreMap, ScoringQuality, Thresholds
 from domain.errors import UsageError
 from domain.search import Candidate, Query
-from service.calibration_fit import evidence_loss, fit_maps, fit_thresholds, score_quality
+from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, score_quality
+from service.calibration.observed import Encode, Observed, observe, split_by_document
+from service.calibration.side_by_side import Measured, measure
 from service.labelled_questions import LabelledQuestion
-from service.observed_questions import Encode, Observed, observe, split_by_document
 from service.parts import Parts
-from service.side_by_side import Measured, measure
 
 DEFAULT_TARGET = 0.05
 SHOWN_TARGETS = (0.02, 0.05, 0.10)

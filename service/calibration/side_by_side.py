@@ -11,8 +11,8 @@ from attention_core.calibration import Interval, Numbers, paired_difference
 from domain.answers import AskOptions
 from domain.calibration import ScoringQuality
 from domain.search import Candidate, Query
+from service.calibration.observed import Encode, Retrieve
 from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk
-from service.observed_questions import Encode, Retrieve
 from service.scoring import Scoring
 
 

@@ -14,8 +14,8 @@ import orjson
 from attention_core.scorer import ScorerWeights, save_scorer
 from domain.training import TrainingReport
 from service.parts import Parts
-from service.training_data import Labelled
-from service.training_setup import TrainingRequest, TrainingSetup
+from service.training.data import Labelled
+from service.training.setup import TrainingRequest, TrainingSetup
 
 if TYPE_CHECKING:
     from retrieval.embedders.split import SplitEncoder

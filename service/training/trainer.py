@@ -1,10 +1,10 @@
 """Trains the reranker on questions about collections, and keeps the result only where it is better.
 
-    collect      questions -> candidates, gold sentences, token states           (`training_data.py`)
+    collect      questions -> candidates, gold sentences, token states           (`data.py`)
     train        gate, forms, interaction; with `adapt` also projection, layers  (`attention_core/training.py`)
-    compare      old and new weights on held-out documents, side by side         (`training_comparison.py`)
-    level        scores become chances, on the other held-out documents          (`training_levels.py`)
-    save         scorer and adapter into a folder, where the new ones are better (`training_files.py`)
+    compare      old and new weights on held-out documents, side by side         (`comparison.py`)
+    level        scores become chances, on the other held-out documents          (`levels.py`)
+    save         scorer and adapter into a folder, where the new ones are better (`files.py`)
 
 Without `adapt` only what reads stored token vectors learns, in a minute or two, and they stay valid. With it the
 encoder itself learns, in half an hour on two cores, and collections must be ingested anew.
@@ -24,28 +24,29 @@ from typing import TYPE_CHECKING, Any
 from attention_core.codec import codec_for
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights, rounded
-from attention_core.training import Progress, TrainingOptions, TrainingResult, train
+from attention_core.training import Progress, TrainingOptions, TrainingResult, averaged, held_out_loss, train
 from context.selection import SelectionPolicy
 from domain.errors import UsageError
 from domain.protocols import Reranker, TokenEncoder
 from domain.training import EvidenceQuality, Outcome, SeedResult, TrainingReport
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
-from service.reencoded import ReencodedReranker
-from service.self_supervised import self_supervised_questions
-from service.training_comparison import Marks, examine, gains, overall, retrieved, verdict
-from service.training_data import Collected, Labelled, collect, known_documents
-from service.training_files import run_key, save, states_key
-from service.training_levels import Judgement, judge, level, level_like
-from service.training_setup import TrainingRequest, TrainingSetup
-from service.training_split import Split
-from service.training_start import start_weights
-from service.training_tokens import LowerStates, Step, StoredTokens
+from service.training.comparison import Marks, examine, gains, overall, retrieved, verdict
+from service.training.data import Collected, Labelled, collect, known_documents
+from service.training.files import run_key, save, states_key
+from service.training.levels import Judgement, judge, level, level_like
+from service.training.reencoded import ReencodedReranker
+from service.training.self_supervised import self_supervised_questions
+from service.training.setup import TrainingRequest, TrainingSetup
+from service.training.split import Split
+from service.training.start import start_weights
+from service.training.tokens import LowerStates, Step, StoredTokens
 
 if TYPE_CHECKING:
     from retrieval.embedders.split import SplitEncoder
 
 _LEVELLING = 200  # questions a collection: enough for a line and a threshold
+_COMPARING = 150  # questions a collection, for each of old weights, seeds, mean
 
 Questions = Mapping[str, Sequence[LabelledQuestion]]
 RerankerOf = Callable[[Collected], Reranker]
@@ -53,9 +54,9 @@ RerankerOf = Callable[[Collected], Reranker]
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """What one seed led to: its weights, the encoder's layers with them, and how they do."""
+    """What one seed led to, None for the mean of all: weights, the encoder's layers with them, and how they do."""
 
-    seed: int
+    seed: int | None
     result: TrainingResult
     weights: ScorerWeights
     layers: Mapping[str, Any]
@@ -98,8 +99,9 @@ class Trainer:
         _check(collected)
         before = self._examine("questions compared, old weights", collected, self._old)
         trained = self._train(collected, start)
-        best = min(trained, key=lambda one: one.result.after)
-        report = self._report(collected, before, trained, best)
+        average = self._averaged(collected, trained) if len(trained) > 1 else None
+        best = min([*trained, *([average] if average else [])], key=lambda one: one.result.after)
+        report = self._report(collected, before, trained, average, best)
         if report.outcome == "replaced":
             report = self._save(report, collected, best)
         if report.outcome != "dry_run":
@@ -145,8 +147,8 @@ class Trainer:
         labelled: int = 0,
         beside: Split | None = None,
     ) -> Collected:
-        # A small collection counts for more than its questions; made ones for half of the batches at most.
-        share = math.sqrt(min(len(questions), labelled) if labelled else len(questions))
+        # A small collection counts for more than its questions; made ones beside people's for a third of the batches.
+        share = math.sqrt(min(len(questions), labelled)) / 2 if labelled else math.sqrt(len(questions))
         one = Labelled(collection, tuple(questions), self._request.seed, share, self_made, beside)
         encoder, setup = self._encoder, self._setup
         source = LowerStates(encoder) if encoder else StoredTokens(self._parts.store, setup.codec)
@@ -175,12 +177,28 @@ class Trainer:
                 self._folder / f"{key}-seed{seed}.safetensors",
                 self._follow(seed),
             )
-            if encoder:
-                encoder.round()
-            weights = rounded(result.weights)
-            marks = self._examine(f"questions compared, seed {seed}", collected, self._new(weights))
-            trained.append(_Trained(seed, result, weights, encoder.snapshot() if encoder else {}, marks))
+            trained.append(self._judged(collected, seed, result, f"questions compared, seed {seed}"))
         return trained
+
+    def _averaged(self, collected: Sequence[Collected], trained: Sequence[_Trained]) -> _Trained:
+        """The mean of what all seeds learned."""
+        encoder = self._encoder
+        if encoder:
+            layers = [one.layers for one in trained]
+            encoder.restore({name: sum(one[name] for one in layers) / len(layers) for name in layers[0]})
+        weights = averaged([one.weights for one in trained])
+        loss = held_out_loss([one.training for one in collected], weights, encoder.top if encoder else None)
+        result = TrainingResult(weights, 0, trained[0].result.before, loss)
+        return self._judged(collected, None, result, "questions compared, mean of the seeds")
+
+    def _judged(self, collected: Sequence[Collected], seed: int | None, result: TrainingResult, what: str) -> _Trained:
+        """What came out, rounded to the digits that files keep, and how it does."""
+        encoder = self._encoder
+        if encoder:
+            encoder.round()
+        weights = rounded(result.weights)
+        marks = self._examine(what, collected, self._new(weights))
+        return _Trained(seed, result, weights, encoder.snapshot() if encoder else {}, marks)
 
     def _options(self, seed: int) -> TrainingOptions:
         default, steps = TrainingOptions(seed=seed), self._request.steps
@@ -206,7 +224,7 @@ class Trainer:
     # -- judging -----------------------------------------------------------------------------------------------------
 
     def _examine(self, what: str, collected: Sequence[Collected], reranker_of: RerankerOf) -> list[Marks]:
-        judging = [(one, _answerable(one.comparison)) for one in collected]
+        judging = [(one, _spread(_answerable(one.comparison), _COMPARING)) for one in collected]
         judging = [(one, questions) for one, questions in judging if questions]
         total, done = sum(len(questions) for _, questions in judging), 0
 
@@ -222,7 +240,12 @@ class Trainer:
         ]
 
     def _report(
-        self, collected: Sequence[Collected], before: list[Marks], trained: Sequence[_Trained], best: _Trained
+        self,
+        collected: Sequence[Collected],
+        before: list[Marks],
+        trained: Sequence[_Trained],
+        average: _Trained | None,
+        best: _Trained,
     ) -> TrainingReport:
         compared = gains(before, best.marks)
         better, reason = verdict(compared)
@@ -235,6 +258,7 @@ class Trainer:
             gain=overall(before, best.marks),
             collections=compared,
             seeds=tuple(one.summary() for one in trained),
+            average=average.summary() if average else None,
             best_seed=best.seed,
             questions=_counts(collected),
             self_supervised=sum(len(one.labelled.questions) for one in collected if one.labelled.self_made),
@@ -266,7 +290,7 @@ class Trainer:
 
     def _judge(self, what: str, collected: Sequence[Collected], reranker_of: RerankerOf) -> list[Judgement]:
         judged: list[Judgement] = []
-        picked = [(one, one.levelling[:: max(1, -(-len(one.levelling) // _LEVELLING))]) for one in collected]
+        picked = [(one, _spread(one.levelling, _LEVELLING)) for one in collected]
         total = sum(len(questions) for _, questions in picked)
         for one, questions in picked:
             reranker = reranker_of(one)
@@ -281,9 +305,15 @@ def _answerable(questions: Sequence[LabelledQuestion]) -> list[LabelledQuestion]
     return [one for one in questions if one.answerable]
 
 
+def _spread(questions: Sequence[LabelledQuestion], limit: int) -> Sequence[LabelledQuestion]:
+    """At most `limit` of them, from beginning to end."""
+    return questions[:: max(1, -(-len(questions) // limit))]
+
+
 def _counts(collected: Sequence[Collected]) -> tuple[int, int, int]:
     teaching = sum(len(one.training.examples) for one in collected)
-    return teaching, sum(len(one.levelling) for one in collected), sum(len(one.comparison) for one in collected)
+    levelling = sum(len(_spread(one.levelling, _LEVELLING)) for one in collected)
+    return teaching, levelling, sum(len(_spread(_answerable(one.comparison), _COMPARING)) for one in collected)
 
 
 def _check(collected: Sequence[Collected]) -> None:

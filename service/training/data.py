@@ -4,7 +4,7 @@
                                           └─ the chunks that occur ── token states, on disk
 
 Where the same question is asked of several documents ("does this site sell data?"), the right chunk cannot be told
-from the question, and only the sentences of the gold document are compared.
+from the question: only the sentences of the gold document are compared, and such questions do not judge.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from service.answer_strings import find_answer, folded
 from service.labelled_questions import LabelledQuestion, gold_sentences
 from service.parts import Parts
 from service.question_encoding import encode_question
-from service.training_split import Split, split_clusters
-from service.training_tokens import Step, TokenRow, TokenSource
+from service.training.split import Split, split_clusters
+from service.training.tokens import Step, TokenRow, TokenSource
 
 _PAGE = 1000  # documents listed at once
 _NONE: frozenset[str] = frozenset()
@@ -119,8 +119,8 @@ def collect(parts: Parts, labelled: Labelled, source: TokenSource, folder: Path,
         labelled=labelled,
         split=split,
         training=training,
-        levelling=tuple(one.question for one in asked if one.cluster in levelling),
-        comparison=tuple(one.question for one in asked if one.cluster in comparison),
+        levelling=_judging(asked, levelling, repeated),
+        comparison=_judging(asked, comparison, repeated),
         chunk_rows=rows,
         chunk_tokens=tokens,
         question_rows={one.question.question: row for row, one in enumerate(asked)},
@@ -147,6 +147,14 @@ class _Asked:
         """That of the question; where it names no document, that of the one that was found to answer it."""
         named = self.question.document or self.question.references
         return self.question.cluster if named or not self.document else f"document {self.document}"
+
+
+def _judging(
+    asked: Sequence[_Asked], clusters: frozenset[str], repeated: frozenset[str]
+) -> tuple[LabelledQuestion, ...]:
+    return tuple(
+        one.question for one in asked if one.cluster in clusters and folded(one.question.question) not in repeated
+    )
 
 
 def _ask_all(parts: Parts, labelled: Labelled, source: TokenSource, step: Step) -> Iterator[_Asked]:

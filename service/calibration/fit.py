@@ -20,7 +20,7 @@ from attention_core.calibration import (
     risk_controlled_threshold,
 )
 from domain.calibration import ScoreMap, ScoringQuality, Thresholds
-from service.observed_questions import Observed
+from service.calibration.observed import Observed
 
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones

@@ -31,9 +31,9 @@ from domain.protocols import Reranker
 from domain.search import Candidate, Query, ScoredChunk
 from domain.training import Levels
 from service.answer_strings import find_answer
-from service.calibration_fit import fit_maps, fit_thresholds
+from service.calibration.fit import fit_maps, fit_thresholds
+from service.calibration.observed import Observed, observe
 from service.labelled_questions import LabelledQuestion, gold_sentences
-from service.observed_questions import Observed, observe
 
 TARGET = 0.05  # of the evidence, which default thresholds may lose
 _LEAST_SLOPE = 1e-3

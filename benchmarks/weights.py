@@ -1,0 +1,158 @@
+"""The shipped weights, made anew: `make weights DATA=folder` trains them with what `fovea train` runs, and no more.
+
+    python -m benchmarks.weights --data FOLDER [--model all-MiniLM-L6-v2 --sets nq,covidqa] [--output FOLDER]
+
+Every set becomes a collection. Its questions (at most 2,400 of one, so that none drowns the others) and some that the
+collection asks itself teach; three seeds are trained, and the mean of their weights is tried too. What is kept out, so
+that the tables of docs/attention.md mean something:
+
+    held-out documents    the split of `fovea train`, by a hash of each document's id; their questions stop and judge
+    near-duplicates       documents that share a quarter of their 13-grams with a held-out one of any set, or with one
+                          of the `--unseen` sets, which are never trained on (13-grams: Brown et al. 2020, appendix C)
+
+About two hours on two cores for the default encoder. A run that was killed goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.labelled import read_rows
+from domain.documents import document_id
+from domain.search import DEFAULT_TENANT
+from domain.training import TrainingReport
+from service.bootstrap import build_engine
+from service.cli.progress import Stages
+from service.labelled_questions import LabelledQuestion
+from service.settings import EncoderSettings, Settings
+from service.training.split import split_clusters
+
+SETS = ("nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test", "policyqa")
+UNSEEN = ("xquad-en",)
+_MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and judge
+_GRAM, _ALIKE = 13, 0.25
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
+_CACHE = Path(__file__).parent / ".cache"
+_WEIGHTS = Path(__file__).parent.parent / "attention_core" / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCorpus:
+    """A set without what must not teach: rows of documents, and questions about them."""
+
+    name: str
+    documents: list[dict[str, Any]]
+    questions: list[LabelledQuestion]
+    left_out: int
+
+
+def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[TrainingCorpus]:
+    """The sets in the folder `data`, purged of documents that are nearly those which judge."""
+    documents = {name: read_rows(data / name, "corpus.jsonl") for name in (*sets, *unseen)}
+    questions = {name: _questions(data / name) for name in sets}
+    held = {name: _held_out(name, questions[name]) for name in sets}
+    judging: set[int] = set()
+    for name, rows in documents.items():
+        judging.update(*(_grams(row["text"]) for row in rows if name in unseen or row["id"] in held[name]))
+    return [_purged(name, documents[name], questions[name], held[name], judging) for name in sets]
+
+
+def _purged(
+    name: str, documents: list[dict[str, Any]], questions: list[LabelledQuestion], held: set[str], judging: set[int]
+) -> TrainingCorpus:
+    kept = [row for row in documents if row["id"] in held or not _alike(row["text"], judging)]
+    known = {row["id"] for row in kept}
+    asked = [one for one in questions if one.document in known]
+    teaching = [one for one in asked if one.document not in held]
+    holding = [one for one in asked if one.document in held]
+    return TrainingCorpus(name, kept, _some(teaching, _MOST) + _some(holding, _HELD), len(documents) - len(kept))
+
+
+def _some(questions: list[LabelledQuestion], most: int) -> list[LabelledQuestion]:
+    return random.Random(0).sample(questions, most) if len(questions) > most else questions
+
+
+def _questions(folder: Path) -> list[LabelledQuestion]:
+    return [
+        LabelledQuestion(row["id"], row["question"], tuple(row["answers"]), row["document"], row["start"])
+        for row in read_rows(folder, "questions.jsonl")
+        if row["question"].strip() and row["answers"] and row["document"]
+    ]
+
+
+def _held_out(name: str, questions: Sequence[LabelledQuestion]) -> set[str]:
+    """The documents that `fovea train` will hold out of a collection with the name of the set."""
+    ids = {_cluster(name, one.document): one.document for one in questions if one.document}
+    return {ids[cluster] for cluster in split_clusters(ids, 0).held_out}
+
+
+def _cluster(name: str, source: str) -> str:
+    return f"document {document_id(DEFAULT_TENANT, name, source)}"
+
+
+def _grams(text: str) -> set[int]:
+    words = _WORD.findall(text.casefold())
+    return {hash(tuple(words[at : at + _GRAM])) for at in range(len(words) - _GRAM + 1)}
+
+
+def _alike(text: str, judging: set[int]) -> bool:
+    grams = _grams(text)
+    return bool(grams) and len(grams & judging) >= _ALIKE * len(grams)
+
+
+def train(
+    sets: Sequence[TrainingCorpus], model: str, cache: Path, output: Path, steps: int, made: int
+) -> TrainingReport:
+    """Ingest with the encoder as it came, train, and write what is better into `output`."""
+    folder = cache / "training" / model.replace("/", "_")
+    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights="untrained")
+    names = ",".join(one.name for one in sets)
+    command = f"python -m benchmarks.weights --data DATA --model {model} --sets {names} --steps {steps} --made {made}"
+    with build_engine(Settings(data_dir=folder, encoder=encoder)) as engine, Stages() as stages:
+        for one in sets:
+            path = cache / "training" / "corpora" / f"{one.name}.jsonl.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(b"\n".join(orjson.dumps(row) for row in one.documents), mtime=0))
+            engine.ingest([path], collection=one.name)
+        return engine.train(
+            {one.name: one.questions for one in sets},
+            progress=stages.update,
+            adapt=True,
+            seeds=3,
+            steps=steps,
+            self_supervised=made,
+            output=output,
+            command=command,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
+    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
+    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders to train on")
+    parser.add_argument("--unseen", default=",".join(UNSEEN), help="those that nothing alike may be trained on")
+    parser.add_argument("--steps", type=int, default=300, help="of each of the three seeds")
+    parser.add_argument("--made", type=int, default=600, help="questions that each collection asks itself")
+    parser.add_argument("--output", type=Path, default=_WEIGHTS, help="where the weights go")
+    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
+    given = parser.parse_args()
+    sets = corpora(given.data, given.sets.split(","), given.unseen.split(","))
+    for one in sets:
+        print(f"{one.name}: {len(one.documents)} documents ({one.left_out} near-duplicates left out), "
+              f"{len(one.questions)} questions", flush=True)  # fmt: skip
+    report = train(sets, given.model, given.cache, given.output, given.steps, given.made)
+    print(orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2).decode())
+
+
+if __name__ == "__main__":
+    main()
