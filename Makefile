@@ -7,13 +7,16 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 # A CPU build of torch: from a local folder of wheels where one is named, else from uv's own CPU back end.
 TORCH  := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
 
-.PHONY: run test check format bench lock clean
+.PHONY: run test test-nightly check format bench weights lock clean
 
 run: $(VENV)/.run  ## serve the API and the web page on http://127.0.0.1:8000; DOCS=path is ingested first
 	$(BIN)/fovea serve $(if $(DOCS),--ingest "$(DOCS)",--samples samples)
 
 test: check  ## everything that must hold before a commit lands
 	$(BIN)/python -m pytest
+
+test-nightly: $(VENV)/.dev  ## ten thousand random prompts, some minutes
+	$(BIN)/python -m pytest -m nightly
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -27,6 +30,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## the tables of docs/benchmarks.md; DATA=folder of labelled sets
 	$(BIN)/python -m benchmarks --data "$(DATA)"
+
+weights: $(VENV)/.dev  ## train the shipped weights anew (two hours); DATA=folder of labelled sets
+	$(BIN)/python -m benchmarks.weights --data "$(DATA)"
 
 lock: $(VENV)/.dev  ## pin all dependencies anew, with hashes, naming no index
 	.ci/lock $(BIN)/uv

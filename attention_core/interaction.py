@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attention_core.batching import Layout
 from attention_core.evidence import Evidence
@@ -32,6 +33,7 @@ WIDTH = 5  # tokens that the convolution sees
 SCALE = 8.0  # products of unit vectors' entries are small; this brings them to the size of the others
 MEAN_TOKENS = 20.0
 _LEAST = 1e-6  # of a question token's weight, for its logarithm
+_TIE = 1e-5  # a matrix kernel's last bits depend on where a row stands; equal tokens must tie all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +84,62 @@ def interact(
     tokens: (N, d) unit rows. similarity: (N, Tq) with question (Tq, d), whose token weights (Tq,) sum to 1.
     numbers: (S, 8), see `sentence_numbers`.
     """
-    looks = network.beta * similarity + np.log(np.maximum(weights, _LEAST))
-    looks = np.exp(looks - looks.max(axis=1, keepdims=True))
-    looks /= looks.sum(axis=1, keepdims=True)  # (N, Tq)
-    hidden = tokens @ network.key
-    hidden += looks @ (question @ network.message)
-    hidden += (tokens * (looks @ question)) @ (SCALE * network.product)
-    hidden += similarity.max(axis=1)[:, None] * network.numbers[0]
-    hidden += (looks @ weights)[:, None] * (SCALE * network.numbers[1])
-    hidden = np.maximum(hidden + network.first_bias, 0.0)
-    hidden += np.maximum(_around(hidden, layout, network), 0.0)
-    hidden += np.maximum(hidden @ network.middle + network.middle_bias, 0.0)
-    added = _judged(hidden, numbers, layout, network)
+    looks = _looks(similarity, weights, network)
+    states = _states(tokens, similarity, question, weights, looks, layout, network)
+    added = np.maximum(_before(*_pooled(states, layout), numbers, network), 0.0) @ network.out
     return added, network.chunk * segment_max(added, layout.sentence_chunk, layout.n_chunks, empty=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What the log-odds that the network added to a sentence come from.
+
+    tokens: (N,), from each token, of either sign. rest: (S,), from the numbers of the sentence and the biases. The
+    tokens of a sentence and its rest add up to what `interact` gives. looks: (N, Tq), the share of its look that each
+    token gave to each token of the question; rows sum to 1.
+    """
+
+    tokens: Values
+    rest: Values
+    looks: Values
+
+
+def attribute(
+    tokens: Values,
+    similarity: Values,
+    question: Values,
+    weights: Values,
+    numbers: Values,
+    layout: Layout,
+    network: InteractionWeights,
+) -> Attribution:
+    """Divide what `interact` adds to each sentence, for the same arguments, among its tokens. Nothing is approximated.
+
+    Over the token states x (T, h) of a sentence the network is piecewise linear, and at the point where it stands the
+    piece is known. With M_k = max_t x_tk, m_k = mean_t x_tk, numbers n and z = A'M + B'm + C'n + b,
+
+        added = sum over j with z_j > 0 of o_j z_j = sum_k u_k M_k + sum_k v_k m_k + r
+        u = A s,  v = B s,  r = (C'n + b) s,  s_j = o_j where z_j > 0, else 0
+
+    M_k belongs to the tokens that reach it, m_k to every token for its part:
+
+        c_t = sum_k u_k M_k [t reaches M_k] / (tokens that reach M_k) + sum_k v_k x_tk / T
+        sum_t c_t + r = added
+
+    States are sums of rectified terms, so none is negative and a unit that no token switched on gives nothing. A state
+    is that of a token among its neighbours: the convolution has already seen two to each side.
+    """
+    looks = _looks(similarity, weights, network)
+    states = _states(tokens, similarity, question, weights, looks, layout, network).astype(np.float64)
+    largest, mean = _pooled(states, layout)
+    slopes = np.where(_before(largest, mean, numbers, network) > 0, network.out.astype(np.float64), 0.0)  # s, (S, p)
+    hidden = states.shape[1]
+    of_max, of_mean, of_numbers = np.split(slopes @ network.pooled.T, (hidden, 2 * hidden), axis=1)  # u, v, C s
+    sentence = layout.token_sentence
+    by_max = _won(states, largest, layout) * (of_max * largest)[sentence]
+    by_mean = states * (of_mean / _sizes(layout))[sentence]
+    rest = (of_numbers * numbers).sum(axis=1) + slopes @ network.pooled_bias
+    return Attribution((by_max + by_mean).sum(axis=1), rest, looks)
 
 
 def sentence_numbers(evidence: Evidence, dense: Values, lexical: Values, layout: Layout, tokens: Values) -> Values:
@@ -119,6 +164,35 @@ def sentence_numbers(evidence: Evidence, dense: Values, lexical: Values, layout:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def _looks(similarity: Values, weights: Values, network: InteractionWeights) -> Values:
+    """How each token of the chunks divides its look among the question's tokens (N, Tq)."""
+    looks: Values = network.beta * similarity + np.log(np.maximum(weights, _LEAST))
+    looks = np.exp(looks - looks.max(axis=1, keepdims=True))
+    looks /= looks.sum(axis=1, keepdims=True)
+    return looks
+
+
+def _states(
+    tokens: Values,
+    similarity: Values,
+    question: Values,
+    weights: Values,
+    looks: Values,
+    layout: Layout,
+    network: InteractionWeights,
+) -> Values:
+    """What the network knows of each token before it pools them, (N, h); nothing is negative."""
+    hidden = tokens @ network.key
+    hidden += looks @ (question @ network.message)
+    hidden += (tokens * (looks @ question)) @ (SCALE * network.product)
+    hidden += similarity.max(axis=1)[:, None] * network.numbers[0]
+    hidden += (looks @ weights)[:, None] * (SCALE * network.numbers[1])
+    hidden = np.maximum(hidden + network.first_bias, 0.0)
+    hidden += np.maximum(_around(hidden, layout, network), 0.0)
+    hidden += np.maximum(hidden @ network.middle + network.middle_bias, 0.0)
+    return hidden
+
+
 def _around(hidden: Values, layout: Layout, network: InteractionWeights) -> Values:
     """The convolution: token t sees t - 2 .. t + 2 of its own chunk, zeros beyond its ends; (N, h)."""
     reach = WIDTH // 2
@@ -133,12 +207,28 @@ def _around(hidden: Values, layout: Layout, network: InteractionWeights) -> Valu
     return result
 
 
-def _judged(hidden: Values, numbers: Values, layout: Layout, network: InteractionWeights) -> Values:
-    """From token states (N, h) to one number a sentence (S,)."""
-    sentence, count = layout.token_sentence, layout.n_sentences
-    largest = segment_max(hidden, sentence, count, empty=0.0)
-    sizes = np.bincount(sentence, minlength=count)[:, None]
-    mean = segment_sum(hidden, sentence, count) / np.maximum(sizes, 1).astype(hidden.dtype)
-    joined = np.concatenate((largest, mean, numbers), axis=1) @ network.pooled + network.pooled_bias
-    judged: Values = np.maximum(joined, 0.0) @ network.out
-    return judged
+def _pooled(states: Values, layout: Layout) -> tuple[Values, Values]:
+    """The largest and the mean of the states (N, h) of each sentence's tokens, (S, h) each; 0 where it has none."""
+    largest = segment_max(states, layout.token_sentence, layout.n_sentences, empty=0.0)
+    total = segment_sum(states, layout.token_sentence, layout.n_sentences)
+    return largest, total / _sizes(layout).astype(states.dtype)
+
+
+def _before(largest: Values, mean: Values, numbers: Values, network: InteractionWeights) -> Values:
+    """The pooled units (S, p) before they are rectified."""
+    before: Values = np.concatenate((largest, mean, numbers), axis=1) @ network.pooled + network.pooled_bias
+    return before
+
+
+def _sizes(layout: Layout) -> NDArray[np.int64]:
+    """The tokens of each sentence (S, 1), at least 1 so that it can be divided by."""
+    sizes = np.bincount(layout.token_sentence, minlength=layout.n_sentences)[:, None]
+    return np.maximum(sizes, 1)
+
+
+def _won(states: Values, largest: Values, layout: Layout) -> Values:
+    """The part (N, h) that each token has in each maximum of its sentence: 1 where it reaches it alone."""
+    reached = (states >= (1 - _TIE) * largest[layout.token_sentence]).astype(states.dtype)
+    winners = segment_sum(reached, layout.token_sentence, layout.n_sentences)
+    won: Values = reached / winners[layout.token_sentence]
+    return won

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 
 from attention_core.batching import Layout, lay_out, rows_under_headers
 from attention_core.codec import TokenBatch, batched
-from attention_core.evidence import chunk_logits, dense_evidence, gather, probability, sentence_logits
-from attention_core.interaction import interact, sentence_numbers
+from attention_core.evidence import Evidence, chunk_logits, dense_evidence, gather, probability, sentence_logits
+from attention_core.explaining import HEADS, NETWORK_HEAD, Parts, attention_weights, sentence_parts
+from attention_core.interaction import attribute, interact, sentence_numbers
 from attention_core.overlap import question_terms, term_hits
-from attention_core.pooling import segment_max, segment_softmax
+from attention_core.pooling import Values, segment_max
 from attention_core.question import gated, token_hits, token_weights, total_idf
 from attention_core.scorer import ScorerWeights
 from domain.protocols import TokenCodec
@@ -52,28 +54,41 @@ _BM25_CEILING = 2.2
 # away from there lets equal chunks tie and keep their order.
 _DECIMALS = 5
 
-# For showing weights: exp(30 * cosine) halves every 0.023; the null key takes over where nothing is closer than 0.35.
-_SHARPNESS, _NULL_SIMILARITY = 30.0, 0.35
-
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One candidate with the log-odds of the chunk, the scores of its sentences and the evidence of the whole chunk."""
+    """One candidate: the log-odds of the chunk, the scores of its sentences, the evidence of the whole chunk.
+
+    `weights` and `parts`, those of its sentences, are for an explanation.
+    """
 
     candidate: Candidate
     logit: float
     sentences: list[float]
     attention: float | None
     weights: AttentionWeights | None = None
+    parts: Sequence[Parts] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """Stored tokens of all candidates, the question's (Tq, d), and their similarity (N, Tq)."""
+    """Stored tokens of all candidates, the question's, also projected (Tq, d), and `similarity` (N, Tq)."""
 
     batch: TokenBatch
+    tokens: TokenVectors
     question: FloatArray
     similarity: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """What scores are made of: `dense` and `lexical` (C,) beside the evidence, `weights` (Tq,) of the question."""
+
+    evidence: Evidence
+    dense: Values
+    lexical: FloatArray
+    weights: FloatArray
+    layout: Layout
 
 
 class AttentionReranker:
@@ -84,7 +99,6 @@ class AttentionReranker:
     """
 
     name = "attention"
-    head_names = ("meaning", "same token")
 
     def __init__(self, codec: TokenCodec, weights: ScorerWeights | None = None) -> None:
         """`weights` are those of the encoder; without any the untrained forms are used, and no dense scores."""
@@ -96,21 +110,26 @@ class AttentionReranker:
         """Names the weights: scores of others do not compare. "" for the untrained ones."""
         return self._weights.digest
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Of the weights that `explain` gives, in their order; a network has a head of its own."""
+        return HEADS if self._weights.interaction is None else (*HEADS, NETWORK_HEAD)
+
     def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
         """All candidates, best first; ties keep their order. Raises DomainError when stored vectors are damaged."""
         return self._rerank(query, candidates, explain=False)
 
     def explain(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
-        """`rerank` with `attention` filled in for every chunk that has token vectors.
+        """`rerank` with the `parts` of every sentence, and `attention` for every chunk that has token vectors.
 
-        Two heads, weights (2, Tq, Td): what means the same (softmax of similarity over all tokens of the search and
-        a null key), and what is the same token of the vocabulary. Rows sum to at most 1 over the whole search.
+        Weights are (H, Tq, Td) for the H heads of `head_names`, see `explaining.py`; rows sum to at most 1 over the
+        whole search.
         """
         return self._rerank(query, candidates, explain=True)
 
     def _rerank(self, query: Query, candidates: Sequence[Candidate], explain: bool) -> list[ScoredChunk]:
         with_tokens, without = self._split(query, candidates)
-        judged = dict(zip(without, self._by_words(query, [candidates[at] for at in without]), strict=True))
+        judged = dict(zip(without, self._by_words(query, [candidates[at] for at in without], explain), strict=True))
         if query.tokens is None or not len(query.tokens):
             ranked = sorted(judged, key=lambda at: -candidates[at].scores.get("fused", 0.0))
             return [_fused_order(judged[at]) for at in ranked]
@@ -139,14 +158,11 @@ class AttentionReranker:
         matches = _with_headers(matches, candidates, layout)
         lead = lead_matches(query, tokens.offsets, candidates)
         weights = gated(token_weights(tokens.offsets, query.terms), tokens.vectors, self._weights.gate)
-        looked = _Looked(batch, question, similarity)
-        judged = self._judge(query, candidates, matches, lead, weights, layout, looked)
-        if not explain:
-            return judged
-        shown = _attention_weights(similarity, batch, tokens)
-        return [replace(one, weights=weights) for one, weights in zip(judged, shown, strict=True)]
+        looked = _Looked(batch, tokens, question, similarity)
+        signals = self._signals(query, candidates, matches, lead, weights, layout)
+        return self._judge(candidates, signals, looked, explain)
 
-    def _by_words(self, query: Query, candidates: Sequence[Candidate]) -> list[_Judged]:
+    def _by_words(self, query: Query, candidates: Sequence[Candidate], explain: bool) -> list[_Judged]:
         terms = question_terms(query)
         texts = [one.chunk.sentence_text(sentence) for one in candidates for sentence in one.chunk.sentences]
         hits = term_hits(query.text, terms, texts)  # (S, terms)
@@ -157,10 +173,11 @@ class AttentionReranker:
             [one.chunk for one in candidates], np.zeros(len(candidates), np.int64), np.zeros((0, 2), np.int32)
         )
         lead = (_HIT * _lead_hits(query, terms, candidates)).astype(np.float32)
-        judged = self._judge(query, candidates, _with_headers(matches, candidates, layout), lead, weights, layout)
-        return [replace(one, attention=None) for one in judged]
+        matches = _with_headers(matches, candidates, layout)
+        signals = self._signals(query, candidates, matches, lead, weights, layout)
+        return [replace(one, attention=None) for one in self._judge(candidates, signals, None, explain)]
 
-    def _judge(
+    def _signals(
         self,
         query: Query,
         candidates: Sequence[Candidate],
@@ -168,30 +185,56 @@ class AttentionReranker:
         lead: FloatArray,
         weights: FloatArray,
         layout: Layout,
-        looked: _Looked | None = None,
+    ) -> _Signals:
+        """From best matches to evidence, beside it what the retrievers said."""
+        evidence = gather(matches, lead, weights, layout)
+        scores = [one.scores.get("dense") for one in candidates]
+        dense = dense_evidence(scores, evidence.chunk, self._weights.dense_floor)
+        return _Signals(evidence, dense, lexical_shares(query, candidates), weights, layout)
+
+    def _judge(
+        self, candidates: Sequence[Candidate], signals: _Signals, looked: _Looked | None, explain: bool
     ) -> list[_Judged]:
-        """From best matches to scores; `looked` is None where no tokens are stored."""
-        evidence, forms = gather(matches, lead, weights, layout), self._weights.forms
-        floor = self._weights.dense_floor
-        dense = dense_evidence([one.scores.get("dense") for one in candidates], evidence.chunk, floor)
-        lexical = lexical_shares(query, candidates)
-        logits = sentence_logits(evidence, dense, lexical, layout, forms)
-        chunks = chunk_logits(evidence, dense, lexical, forms)
-        network = self._weights.interaction
+        """From signals to scores; `looked` is None where no tokens are stored."""
+        evidence, forms, network = signals.evidence, self._weights.forms, self._weights.interaction
+        logits = sentence_logits(evidence, signals.dense, signals.lexical, signals.layout, forms)
+        chunks = chunk_logits(evidence, signals.dense, signals.lexical, forms)
+        added = None
         if looked is not None and network is not None:
-            tokens = np.bincount(layout.token_sentence, minlength=layout.n_sentences)
-            numbers = sentence_numbers(evidence, dense, lexical, layout, tokens.astype(np.float32))
-            vectors, question, similarity = looked.batch.vectors(), looked.question, looked.similarity
-            added, chunk_added = interact(vectors, similarity, question, weights, numbers, layout, network)
+            added, chunk_added = interact(*_read_by_network(signals, looked), network)
             logits, chunks = logits + added, chunks + chunk_added
         # In half of a double's digits a chance close to 1 would be 1, and sentences that differ would tie.
         sentences = probability(logits.astype(np.float64).round(_DECIMALS)).tolist()
         chunks = chunks.round(_DECIMALS)
-        bounds = layout.first_sentence
-        return [
+        bounds = signals.layout.first_sentence
+        judged = [
             _Judged(one, float(chunks[at]), sentences[bounds[at] : bounds[at + 1]], float(evidence.chunk[at]))
             for at, one in enumerate(candidates)
         ]
+        return self._explained(judged, signals, looked, added) if explain else judged
+
+    def _explained(
+        self, judged: Sequence[_Judged], signals: _Signals, looked: _Looked | None, added: Values | None
+    ) -> list[_Judged]:
+        """The same with parts and, where tokens are stored, with weights; `added` (S,) is the network's."""
+        layout, network = signals.layout, self._weights.interaction
+        weights: list[AttentionWeights | None] = [None] * len(judged)
+        if looked is not None:
+            head = None if network is None else attribute(*_read_by_network(signals, looked), network)
+            weights = [*attention_weights(looked.similarity, looked.batch, looked.tokens, head)]
+        parts = sentence_parts(signals.evidence, signals.dense, signals.lexical, added, layout, self._weights.forms)
+        bounds = layout.first_sentence
+        return [
+            replace(one, weights=weights[at], parts=parts[bounds[at] : bounds[at + 1]]) for at, one in enumerate(judged)
+        ]
+
+
+def _read_by_network(signals: _Signals, looked: _Looked) -> tuple[Values, Values, Values, Values, Values, Layout]:
+    """The arguments of `interact` but for its weights."""
+    layout = signals.layout
+    sizes = np.bincount(layout.token_sentence, minlength=layout.n_sentences).astype(np.float32)
+    numbers = sentence_numbers(signals.evidence, signals.dense, signals.lexical, layout, sizes)
+    return looked.batch.vectors(), looked.similarity, looked.question, signals.weights, numbers, layout
 
 
 def similarities(batch: TokenBatch, question: FloatArray) -> FloatArray:
@@ -236,23 +279,13 @@ def lexical_shares(query: Query, candidates: Sequence[Candidate]) -> FloatArray:
     return shares
 
 
-def _attention_weights(similarity: FloatArray, batch: TokenBatch, tokens: TokenVectors) -> list[AttentionWeights]:
-    """The weights of both heads, cut by chunk: (2, Tq, Td) each."""
-    meaning = segment_softmax(_SHARPNESS * similarity, null=_SHARPNESS * _NULL_SIMILARITY)  # (N, Tq)
-    same = (batch.ids[:, None] == tokens.ids[None, :]).astype(np.float32)
-    same /= np.maximum(same.sum(axis=0), 1.0)
-    heads = np.stack((meaning, same)).transpose(0, 2, 1)  # (H, Tq, N)
-    cuts = np.cumsum(batch.counts)[:-1]
-    parts = zip(np.split(heads, cuts, axis=2), np.split(batch.offsets, cuts), strict=True)
-    return [AttentionWeights(np.ascontiguousarray(part), tokens.offsets, offsets) for part, offsets in parts]
-
-
 def _scored(judged: _Judged) -> ScoredChunk:
     candidate = judged.candidate
     scores = dict(candidate.scores)
     if judged.attention is not None:
         scores["attention"] = judged.attention
-    sentences = tuple(map(ScoredSentence, candidate.chunk.sentences, judged.sentences))
+    parts = judged.parts or repeat(None)
+    sentences = tuple(map(ScoredSentence, candidate.chunk.sentences, judged.sentences, parts))
     score = float(probability(np.array(judged.logit)))
     return ScoredChunk(candidate.stored, score, sentences, scores, judged.weights)
 

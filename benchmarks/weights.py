@@ -26,32 +26,34 @@ from typing import Any
 
 import orjson
 
+from benchmarks.held_out import UNSEEN, held_out
 from benchmarks.labelled import read_rows
-from domain.documents import document_id
-from domain.search import DEFAULT_TENANT
 from domain.training import TrainingReport
 from service.bootstrap import build_engine
 from service.cli.progress import Stages
+from service.engine import Engine
 from service.labelled_questions import LabelledQuestion
 from service.settings import EncoderSettings, Settings
-from service.training.split import split_clusters
 
 SETS = ("nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test", "policyqa")
-UNSEEN = ("xquad-en",)
 _MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and judge
 _GRAM, _ALIKE = 13, 0.25
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
-_CACHE = Path(__file__).parent / ".cache"
+CACHE = Path(__file__).parent / ".cache"
 _WEIGHTS = Path(__file__).parent.parent / "attention_core" / "weights"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingCorpus:
-    """A set without what must not teach: rows of documents, and questions about them."""
+    """A set without what must not teach: rows of documents, and questions about them.
+
+    held_out: documents whose questions stop and judge. left_out: how many documents there are no more.
+    """
 
     name: str
     documents: list[dict[str, Any]]
     questions: list[LabelledQuestion]
+    held_out: frozenset[str]
     left_out: int
 
 
@@ -59,7 +61,7 @@ def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[Trai
     """The sets in the folder `data`, purged of documents that are nearly those which judge."""
     documents = {name: read_rows(data / name, "corpus.jsonl") for name in (*sets, *unseen)}
     questions = {name: _questions(data / name) for name in sets}
-    held = {name: _held_out(name, questions[name]) for name in sets}
+    held = {name: held_out(name, (one.document for one in questions[name] if one.document)).both for name in sets}
     judging: set[int] = set()
     for name, rows in documents.items():
         judging.update(*(_grams(row["text"]) for row in rows if name in unseen or row["id"] in held[name]))
@@ -67,14 +69,18 @@ def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[Trai
 
 
 def _purged(
-    name: str, documents: list[dict[str, Any]], questions: list[LabelledQuestion], held: set[str], judging: set[int]
+    name: str,
+    documents: list[dict[str, Any]],
+    questions: list[LabelledQuestion],
+    held: frozenset[str],
+    judging: set[int],
 ) -> TrainingCorpus:
     kept = [row for row in documents if row["id"] in held or not _alike(row["text"], judging)]
     known = {row["id"] for row in kept}
     asked = [one for one in questions if one.document in known]
     teaching = [one for one in asked if one.document not in held]
     holding = [one for one in asked if one.document in held]
-    return TrainingCorpus(name, kept, _some(teaching, _MOST) + _some(holding, _HELD), len(documents) - len(kept))
+    return TrainingCorpus(name, kept, _some(teaching, _MOST) + _some(holding, _HELD), held, len(documents) - len(kept))
 
 
 def _some(questions: list[LabelledQuestion], most: int) -> list[LabelledQuestion]:
@@ -89,16 +95,6 @@ def _questions(folder: Path) -> list[LabelledQuestion]:
     ]
 
 
-def _held_out(name: str, questions: Sequence[LabelledQuestion]) -> set[str]:
-    """The documents that `fovea train` will hold out of a collection with the name of the set."""
-    ids = {_cluster(name, one.document): one.document for one in questions if one.document}
-    return {ids[cluster] for cluster in split_clusters(ids, 0).held_out}
-
-
-def _cluster(name: str, source: str) -> str:
-    return f"document {document_id(DEFAULT_TENANT, name, source)}"
-
-
 def _grams(text: str) -> set[int]:
     words = _WORD.findall(text.casefold())
     return {hash(tuple(words[at : at + _GRAM])) for at in range(len(words) - _GRAM + 1)}
@@ -109,20 +105,29 @@ def _alike(text: str, judging: set[int]) -> bool:
     return bool(grams) and len(grams & judging) >= _ALIKE * len(grams)
 
 
+def training_settings(model: str, cache: Path) -> Settings:
+    """Of the data directory in which every set is a collection, with the encoder as it came."""
+    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights="untrained")
+    return Settings(data_dir=cache / "training" / model.replace("/", "_"), encoder=encoder)
+
+
+def ingest(engine: Engine, sets: Sequence[TrainingCorpus], cache: Path) -> None:
+    """Each set into a collection with its name; what is there already stays."""
+    for one in sets:
+        path = cache / "training" / "corpora" / f"{one.name}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(b"\n".join(orjson.dumps(row) for row in one.documents), mtime=0))
+        engine.ingest([path], collection=one.name)
+
+
 def train(
     sets: Sequence[TrainingCorpus], model: str, cache: Path, output: Path, steps: int, made: int
 ) -> TrainingReport:
     """Ingest with the encoder as it came, train, and write what is better into `output`."""
-    folder = cache / "training" / model.replace("/", "_")
-    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights="untrained")
     names = ",".join(one.name for one in sets)
     command = f"python -m benchmarks.weights --data DATA --model {model} --sets {names} --steps {steps} --made {made}"
-    with build_engine(Settings(data_dir=folder, encoder=encoder)) as engine, Stages() as stages:
-        for one in sets:
-            path = cache / "training" / "corpora" / f"{one.name}.jsonl.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(gzip.compress(b"\n".join(orjson.dumps(row) for row in one.documents), mtime=0))
-            engine.ingest([path], collection=one.name)
+    with build_engine(training_settings(model, cache)) as engine, Stages() as stages:
+        ingest(engine, sets, cache)
         return engine.train(
             {one.name: one.questions for one in sets},
             progress=stages.update,
@@ -144,7 +149,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="of each of the three seeds")
     parser.add_argument("--made", type=int, default=600, help="questions that each collection asks itself")
     parser.add_argument("--output", type=Path, default=_WEIGHTS, help="where the weights go")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
     given = parser.parse_args()
     sets = corpora(given.data, given.sets.split(","), given.unseen.split(","))
     for one in sets:

@@ -9,15 +9,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from context.budget import TokenBudget
 from context.history import carried_history
-from context.language import Language, detect_language
-from context.layout import Prompt, PromptLayout
+from context.language import detect_language
+from context.layout import LayoutPolicy, Prompt, PromptLayout
 from context.rendering import clip_title, fence, place
 from context.selection import EvidenceSelector, Selection, SelectionPolicy
-from context.templates import WORDINGS, abstention
+from context.templates import WORDINGS, Wording, Wordings, abstention
 from domain.answers import AskOptions, Context, ContextBill
 from domain.protocols import TokenCounter
 from domain.search import Query, ScoredChunk
@@ -41,23 +42,31 @@ class ContextBuilder:
         max_tokens: int = DEFAULT_MAX_TOKENS,
         policy: SelectionPolicy | None = None,
         history_tokens: int = DEFAULT_HISTORY_TOKENS,
+        bound: TokenCounter | None = None,
+        layout: LayoutPolicy | None = None,
+        wordings: Wordings = WORDINGS,
     ) -> None:
-        """`limit` is the model's window, `reserve` its longest answer (kept to a quarter of the window at most)."""
-        self._budget = TokenBudget.for_model(limit, reserve, counter)
+        """`limit` is the model's window, `reserve` its longest answer (kept to a quarter of the window at most).
+
+        `bound` never counts less than the model does; without it `counter` is taken for the model's own.
+        """
+        self._budget = TokenBudget.for_model(limit, reserve, counter, bound)
         self._selector = EvidenceSelector(self._budget, policy or SelectionPolicy())
         self._max_tokens = max_tokens
         self._history_tokens = history_tokens
+        self._layout = layout or LayoutPolicy()
+        self._wordings = wordings
 
     def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context:
         """The prompt for `query.text` with evidence out of `scored`, best first. Raises ContextBudgetError."""
-        language = detect_language(query.text)
-        layout = PromptLayout(query.text, language, options, self._budget)
-        bare = layout.arrange("", (), {}).cost
-        self._budget.require(bare.system, bare.constraints, bare.question)
+        wording = self._wordings[detect_language(query.text)]
+        layout = PromptLayout(query.text, wording, options, self._budget, self._layout)
+        bare = layout.bare()
+        self._budget.require(bare.messages, bare.cost.system, bare.cost.constraints, bare.cost.question)
         wanted = self._max_tokens if options.max_tokens is None else options.max_tokens
-        ceiling = max(0, min(wanted, self._budget.prompt - bare.total))
-        history = self._carried(options, ceiling, language)
-        prompt, selection = self._fill(layout, history, scored, ceiling, language)
+        ceiling = max(0, min(wanted, self._budget.prompt - self._budget.most(bare.messages)))
+        history = self._carried(options, ceiling, wording)
+        prompt, selection = self._fill(layout, history, scored, ceiling, wording)
         return Context(
             question=query.text,
             messages=prompt.messages,
@@ -65,28 +74,36 @@ class ContextBuilder:
             bill=self._bill(prompt, scored),
             dropped=selection.dropped,
             context_tokens=prompt.cost.context,
-            abstention="" if prompt.evidence else _abstention(language, scored, selection),
+            abstention="" if prompt.evidence else _abstention(wording, scored, selection),
         )
 
-    def _carried(self, options: AskOptions, ceiling: int, language: Language) -> str:
-        bound = min(self._history_tokens, ceiling // _HISTORY_SHARE)
-        return carried_history(options.history, bound, WORDINGS[language], self._budget.count)
+    def _carried(self, options: AskOptions, ceiling: int, wording: Wording) -> str:
+        most = min(self._history_tokens, ceiling // _HISTORY_SHARE)
+        return carried_history(options.history, most, wording, self._budget.count)
 
     def _fill(
-        self, layout: PromptLayout, history: str, scored: Sequence[ScoredChunk], ceiling: int, language: Language
+        self, layout: PromptLayout, history: str, scored: Sequence[ScoredChunk], ceiling: int, wording: Wording
     ) -> tuple[Prompt, Selection]:
         """The fullest prompt within the bounds: lower the ceiling of the evidence until the messages hold them."""
         ordinals = {item.chunk.id: item.chunk.ordinal for item in scored}
         room = ceiling - self._budget.count(history) - self._budget.count(fence("f" * 6, [""]))
         while True:
-            selection = self._selector.select(scored, max(0, room), WORDINGS[language])
+            selection = self._selector.select(scored, max(0, room), wording)
             prompt = layout.arrange(history, selection.evidence, ordinals)
-            excess = max(prompt.cost.context - ceiling, prompt.cost.total - self._budget.prompt)
-            if excess <= 0 or not (selection.evidence or history):
+            excess = max(prompt.cost.context - ceiling, self._excess(prompt))
+            if excess <= 0:
                 return prompt, selection
+            if not (selection.evidence or history):
+                return layout.bare(), selection  # said once, it is known to fit
             if not selection.evidence:
                 history = ""
             room = min(room, sum(item.tokens for item in selection.evidence)) - max(excess, _LEAST_STEP)
+
+    def _excess(self, prompt: Prompt) -> int:
+        """Tokens of the counter by which a prompt is beyond the window: the excess of the bound, in proportion."""
+        most = max(self._budget.most(prompt.messages), prompt.cost.total)
+        beyond = most - self._budget.prompt
+        return math.ceil(beyond * prompt.cost.total / most) if beyond > 0 else beyond
 
     def _bill(self, prompt: Prompt, scored: Sequence[ScoredChunk]) -> ContextBill:
         cost = prompt.cost
@@ -101,16 +118,17 @@ class ContextBuilder:
             limit=self._budget.limit,
             baseline=self._budget.count(plain),
             tokenizer=self._budget.counter.name,
+            margin=max(0, self._budget.most(prompt.messages) - cost.total),
         )
 
 
-def _abstention(language: Language, scored: Sequence[ScoredChunk], selection: Selection) -> str:
+def _abstention(wording: Wording, scored: Sequence[ScoredChunk], selection: Selection) -> str:
     """Says why there is no answer: nothing searched, no room, or no support, and where the nearest passage stands."""
     if not scored:
-        return WORDINGS[language].nothing_searched
+        return wording.nothing_searched
     if any(item.reason == "budget" for item in selection.dropped):
-        return WORDINGS[language].no_room
+        return wording.no_room
     nearest = scored[0]
     page = nearest.chunk.pages[0].number if nearest.chunk.pages else None
     headings = [heading for heading in nearest.chunk.heading_path if heading != nearest.document.title]
-    return abstention(language, clip_title(nearest.document.title), place(WORDINGS[language], headings, page))
+    return abstention(wording, clip_title(nearest.document.title), place(wording, headings, page))

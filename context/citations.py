@@ -6,63 +6,56 @@ claim best become the quote, verbatim with their place in the document; a mark w
 decides whether the quote supports the claim (context/support.py).
 
 The claim of a mark is what stands between the mark before it and itself, within its sentence; it must be supported as a
-whole, or clause by clause. The numbers, names and quotations of the whole sentence must also be covered by the evidence
-that the sentence cites, so that nothing slips in behind the last mark.
+whole, or clause by clause. What follows the last mark of a sentence must be supported too, and the numbers, units and
+quotations of the whole sentence must be covered by the evidence that it cites, so that nothing slips in behind a mark.
 """
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from context.language import content_terms
-from context.marks import MARKS, numbers_of
-from context.support import Claim, Source, overlap, strict_parts_hold, supports, union
+from context.answer_marks import Group, MarkedText, read_marks
+from context.answer_sentences import clauses_in, has_content, sentences_in
+from context.support import Claim, Source, overlap, strict_parts_hold, supports
 from context.wholeness import leans_on_predecessor
-from domain.answers import Citation
+from domain.answers import Citation, CitedSentence
 from domain.documents import Span
 from domain.search import Evidence
 
 _LONGEST_QUOTE = 3  # sentences in a row; a longer quote proves less
-_MOST_GROUPS = 400  # an answer of a model gone wild must not cost seconds: what lies beyond is not verified
+_MOST_SENTENCES = 400  # an answer of a model gone wild must not cost seconds: what lies beyond is not verified
 _LONGEST_CLAIM = 2_000  # characters, for the same reason
-_LONGEST_ABBREVIATION = 8
-_LEAST_TERMS = 2
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
-_SENTENCE_END = re.compile(r"[.!?]+[\"”’')\]]*(?=\s|\Z)|[。！？；]+[”’」』）]*|\n+")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[A-Z]|e\.g|i\.e|Mr|Mrs|Ms|Dr|Prof|St|No|Nos|Inc|Ltd|Co|Corp|vs|cf|al|Fig|approx)\.)\Z"
-)
-_CONTENT = re.compile(r"\w")
-_CLAUSE_END = re.compile(
-    r"[,;，；]\s*(?:and|but|while|whereas)?\s+|\s+(?:and|but|while|whereas)\s+|[，；]|(?:并且|並且|而且|，而)"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class CitedText:
-    """An answer whose marks all exist, spelt `[n]`, with its citations in order of appearance."""
+    """An answer whose marks all exist, spelt `[n]`, with its citations and its sentences in order of appearance.
+
+    The spans of the sentences count in `text`. `removed_marks` is how many marks had no evidence.
+    """
 
     text: str
     citations: tuple[Citation, ...]
+    sentences: tuple[CitedSentence, ...]
     removed_marks: int
 
 
-@dataclass(frozen=True, slots=True)
 class _Quotable:
-    """One evidence, prepared: every stretch that can be quoted, ready for comparison."""
+    """One evidence, prepared when it is first cited: every stretch that can be quoted, ready for comparison."""
 
-    evidence: Evidence
-    windows: tuple[tuple[Span, Source], ...]
-    whole: Source
+    def __init__(self, item: Evidence) -> None:
+        self.evidence = item
+        self._around = "\n".join([item.title, *item.heading_path]), _header(item)
 
-    @classmethod
-    def of(cls, item: Evidence) -> _Quotable:
-        glue = _glue(item)
-        windows = tuple((span, Source.of(item.part(span), glue)) for span in _windows(item))
-        return cls(item, windows, Source.of(item.text, glue))
+    @cached_property
+    def windows(self) -> list[tuple[Span, Source]]:
+        return [(span, Source(self.evidence.part(span), *self._around)) for span in _windows(self.evidence)]
+
+    @cached_property
+    def whole(self) -> Source:
+        return Source(self.evidence.text, *self._around)
 
     def supporting(self, claim: Claim) -> Span | None:
         """The shortest window that supports the claim; None when none does."""
@@ -73,129 +66,114 @@ class _Quotable:
         return max(self.windows, key=lambda window: (overlap(claim, window[1]), -len(window[0])))[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Marks that stand together, at `position` in the answer without marks."""
-
-    position: int
-    marks: tuple[int, ...]
-
-
 def resolve_citations(text: str, evidence: Sequence[Evidence]) -> CitedText:
     """Resolve the marks of an answer (or of a stream, joined) against the evidence that was sent."""
-    quotables = {item.mark: _Quotable.of(item) for item in evidence}
-    shown, bare, groups, removed = _read_marks(text, quotables.keys())
+    quotables = {item.mark: _Quotable(item) for item in evidence}
+    marked = read_marks(text, quotables.keys())
     found: dict[tuple[int, Span], Citation] = {}
-    for sentence, own in _by_sentence(bare, groups[:_MOST_GROUPS]):
-        for citation in _cite(bare, sentence, own, quotables):
+    sentences: list[CitedSentence] = []
+    for place, (span, groups) in enumerate(_by_sentence(marked)):
+        citations, supported = _Sentence(marked.bare, span, groups, quotables).checked(place < _MOST_SENTENCES)
+        for citation in citations:
             key = (citation.mark, citation.span)
             earlier = found.get(key)
             # One quote for two claims is verified only when it supports both.
             found[key] = citation if earlier is None or not citation.verified else earlier
-    unchecked = {mark for group in groups[_MOST_GROUPS:] for mark in group.marks}
-    return CitedText(shown, tuple(_doubted(citation, unchecked) for citation in found.values()), removed)
+        marks = tuple(dict.fromkeys(mark for group in groups for mark in group.marks))
+        sentences.append(CitedSentence(marked.shown_span(span), marks, supported))
+    return CitedText(marked.shown, tuple(found.values()), tuple(sentences), marked.removed)
 
 
-def _read_marks(text: str, known: Collection[int]) -> tuple[str, str, list[_Group], int]:
-    """The text with regular marks, the text without marks, the groups of marks, and how many marks did not exist."""
-    code = [Span(*match.span()) for match in _CODE.finditer(text)]
-    shown: list[str] = []
-    bare: list[str] = []
-    groups: list[_Group] = []
-    removed = position = length = 0
-    for match in MARKS.finditer(text):
-        while code and code[0].end <= match.start():
-            code.pop(0)
-        if code and code[0].start <= match.start():
-            continue
-        before = text[position : match.start()]
-        marks = tuple(number for number in numbers_of(match) if number in known)
-        removed += len(numbers_of(match)) - len(marks)
-        shown.append((before if marks else before.rstrip(" \t")) + "".join(f"[{mark}]" for mark in marks))
-        bare.append(before.rstrip(" \t"))
-        length += len(bare[-1])
-        joins = bool(groups) and not before.strip(" \t,，、;；")
-        if marks and joins:
-            groups[-1] = _Group(groups[-1].position, tuple(dict.fromkeys((*groups[-1].marks, *marks))))
-        elif marks:
-            groups.append(_Group(length, marks))
-        position = match.end()
-    rest = text[position:]
-    return "".join((*shown, rest)), "".join((*bare, rest)), groups, removed
-
-
-def _sentences(text: str) -> list[Span]:
-    """The sentences of an answer, with their final punctuation."""
-    spans: list[Span] = []
-    start = 0
-    for end in _SENTENCE_END.finditer(text):
-        if end[0] == "." and _ABBREVIATION.search(text, max(start, end.end() - _LONGEST_ABBREVIATION), end.end()):
-            continue
-        if _CONTENT.search(text, start, end.end()):
-            spans.append(Span(start, end.end()))
-            start = end.end()
-    return [*spans, Span(start, len(text))] if _CONTENT.search(text, start) else spans
-
-
-def _by_sentence(bare: str, groups: Sequence[_Group]) -> list[tuple[Span, list[_Group]]]:
-    """Each sentence that is cited with its groups of marks.
+def _by_sentence(marked: MarkedText) -> list[tuple[Span, list[Group]]]:
+    """Each sentence with its groups of marks.
 
     A mark belongs to the sentence it stands in or right behind; one that opens the answer, to the sentence it opens.
     """
-    sentences = _sentences(bare)
-    ends = [sentence.end for sentence in sentences]
-    cited: dict[int, list[_Group]] = {}
-    for group in groups:
-        if sentences:
-            cited.setdefault(min(bisect_left(ends, group.position), len(ends) - 1), []).append(group)
-    return [(sentences[place], own) for place, own in cited.items()]
+    found: list[tuple[Span, list[Group]]] = []
+    groups = list(marked.groups)
+    for span in sentences_in(marked.bare):
+        own = [group for group in groups if group.position <= span.end]
+        groups = groups[len(own) :]
+        found.append((span, own))
+    if found and groups:  # behind the last word, after a line end
+        found[-1][1].extend(groups)
+    return found
 
 
-def _cite(bare: str, sentence: Span, own: Sequence[_Group], quotables: Mapping[int, _Quotable]) -> list[Citation]:
-    """The citations of one sentence: each mark with the best quote for its own part of the sentence."""
-    cited = [quotables[mark] for mark in dict.fromkeys(mark for group in own for mark in group.marks)]
-    whole = Claim.of(sentence.of(bare)[:_LONGEST_CLAIM])
-    holds = len(sentence) <= _LONGEST_CLAIM and strict_parts_hold(whole, union([item.whole for item in cited]))
-    citations: list[Citation] = []
-    for place, group in enumerate(own):
-        start = own[place - 1].position if place else sentence.start
-        claim = bare[start : group.position]
-        if not _CONTENT.search(claim):  # the mark leads: "[1] says that ..."
-            claim = bare[group.position : own[place + 1].position if place + 1 < len(own) else sentence.end]
-        citations.extend(_quotes(claim[:_LONGEST_CLAIM], [quotables[mark] for mark in group.marks], holds))
-    return citations
+class _Sentence:
+    """One sentence of an answer with its groups of marks, to be held against the evidence that it cites."""
+
+    def __init__(self, bare: str, span: Span, groups: Sequence[Group], quotables: Mapping[int, _Quotable]) -> None:
+        self._text = span.of(bare)
+        self._places = [min(group.position - span.start, len(self._text)) for group in groups]
+        self._cited = [[quotables[mark] for mark in group.marks] for group in groups]
+
+    def checked(self, in_time: bool) -> tuple[list[Citation], bool | None]:
+        """Its citations, and whether it is supported; None where it cites nothing."""
+        if not self._cited:
+            return [], None
+        if not in_time or len(self._text) > _LONGEST_CLAIM:
+            quotes = [(item, item.windows[0][0]) for cited in self._cited for item in cited]
+            return [_citation(item.evidence, span, False) for item, span in quotes], False
+        claims = self._claims()
+        found = [
+            _quotes(text, cited, later=place > 0)
+            for place, (text, cited) in enumerate(zip(claims, self._cited, strict=True))
+        ]
+        holds = any(any(row) for rows, _ in found for row in rows) and self._holds()
+        citations: list[Citation] = []
+        for (rows, complete), text, cited in zip(found, claims, self._cited, strict=True):
+            citations += _citations_of(text, cited, rows if complete and holds else [[] for _ in cited])
+        return citations, holds and all(complete for _, complete in found)
+
+    def _claims(self) -> list[str]:
+        """What each group of marks stands for: the text before it or, where it leads, behind it."""
+        starts, ends = [0, *self._places], [*self._places, len(self._text)]
+        claims = []
+        for place in range(len(self._places)):
+            claim = self._text[starts[place] : ends[place]]
+            leads = not has_content(claim)
+            claims.append(self._text[ends[place] : ends[place + 1]] if leads else claim)
+        return claims
+
+    def _holds(self) -> bool:
+        """The sentence as a whole, and what follows its last mark, says nothing that the cited evidence does not."""
+        cited = list({item.evidence.mark: item for group in self._cited for item in group}.values())
+        if not strict_parts_hold(Claim(self._text), [item.whole for item in cited]):
+            return False
+        behind = self._text[self._places[-1] :]
+        leads = not has_content(self._text[self._places[-2] if len(self._places) > 1 else 0 : self._places[-1]])
+        tail = Claim(behind)
+        if leads or tail.is_empty:
+            return True
+        return any(item.supporting(tail) or item.supporting(Claim(self._text)) for item in cited)
 
 
-def _quotes(text: str, cited: Sequence[_Quotable], holds: bool) -> list[Citation]:
-    """The citations of one group of marks: each part of its claim needs a quote, each mark a part that it supports."""
-    whole = Claim.of(text)
+def _quotes(text: str, cited: Sequence[_Quotable], later: bool) -> tuple[list[list[Span | None]], bool]:
+    """For each evidence of a group the quote for each part of the claim; whether each part has one.
+
+    A part behind another one has no subject of its own unless it opens like a sentence: it may not borrow one.
+    """
+    whole = Claim(text, opens=not later)
     parts = [whole]
     if not any(item.supporting(whole) for item in cited):
-        parts = [Claim.of(clause) for clause in _clauses(text)]
-    found = [[item.supporting(part) for part in parts] for item in cited]
-    holds = holds and all(any(row[place] for row in found) for place in range(len(parts)))
+        clauses = clauses_in(text)
+        parts = [Claim(clause, opens=not later and not place) for place, clause in enumerate(clauses)]
+        parts = parts if len(parts) > 1 else [whole]
+    rows = [[item.supporting(part) for part in parts] for item in cited]
+    return rows, all(any(row[place] for row in rows) for place in range(len(parts)))
+
+
+def _citations_of(text: str, cited: Sequence[_Quotable], rows: Sequence[Sequence[Span | None]]) -> list[Citation]:
+    """A verified citation for each quote; for evidence without one, the nearest stretch, not verified."""
     citations: list[Citation] = []
-    for item, row in zip(cited, found, strict=True):
-        spans = list(dict.fromkeys(span for span in row if span)) if holds else []
+    for item, row in zip(cited, rows, strict=True):
+        spans = list(dict.fromkeys(span for span in row if span))
         if spans:
             citations.extend(_citation(item.evidence, span, True) for span in spans)
         else:
-            citations.append(_citation(item.evidence, item.nearest(whole), False))
+            citations.append(_citation(item.evidence, item.nearest(Claim(text)), False))
     return citations
-
-
-def _clauses(text: str) -> list[str]:
-    """A claim's clauses, for a sentence of the answer that sums up several of the source.
-
-    A clause must name what it speaks of: a stretch of fewer than two content words stays with the one before it.
-    """
-    clauses: list[str] = []
-    for piece in _CLAUSE_END.split(text):
-        if clauses and len(content_terms(piece)) < _LEAST_TERMS:
-            clauses[-1] += f" {piece}"
-        else:
-            clauses.append(piece)
-    return clauses
 
 
 def _windows(item: Evidence) -> list[Span]:
@@ -216,10 +194,10 @@ def _windows(item: Evidence) -> list[Span]:
     return windows
 
 
-def _glue(item: Evidence) -> str:
-    """What stands around a quote and lends it subjects and units: title, headings and, for a table, its header row."""
-    header = item.part(item.spans[0]).split("\n", 1)[0] if item.spans and " | " in item.part(item.spans[0]) else ""
-    return "\n".join([item.title, *item.heading_path, header])
+def _header(item: Evidence) -> str:
+    """The header row of the table that the evidence is part of; empty for prose."""
+    first = item.part(item.spans[0]).split("\n", 1)[0] if item.spans else ""
+    return first if " | " in first else ""
 
 
 def _citation(item: Evidence, span: Span, verified: bool) -> Citation:
@@ -233,7 +211,3 @@ def _citation(item: Evidence, span: Span, verified: bool) -> Citation:
         quote=item.part(span),
         verified=verified,
     )
-
-
-def _doubted(citation: Citation, unchecked: Collection[int]) -> Citation:
-    return replace(citation, verified=False) if citation.mark in unchecked else citation

@@ -64,9 +64,24 @@ class SaidBefore:
         self._sentences.append(_Sentence.of(text))
         self._spans.setdefault(document_id, []).append(span)
 
-    def holds(self, document_id: str, span: Span, text: str) -> bool:
-        """True when this stretch of the document, or a sentence that says the same, is sent already."""
-        if any(own.contains(span) for own in self._spans.get(document_id, [])):
-            return True
-        sentence = _Sentence.of(text)
-        return any(sentence.repeats(earlier) for earlier in self._sentences)
+    def unsent(self, document_id: str, span: Span, text: str) -> Span | None:
+        """The span without what is sent of it already at its ends, as chunks that overlap send it; None when nothing
+        is left, or when a sentence that says the same is sent.
+        """
+        start, end = span.start, span.end
+        for own in sorted(self._spans.get(document_id, [])):
+            start = max(start, own.end) if own.start <= start < own.end else start
+        for own in sorted(self._spans.get(document_id, []), key=lambda own: -own.end):
+            end = min(end, own.start) if own.start < end <= own.end else end
+        rest = text[start - span.start : end - span.start] if start < end else ""
+        if not any(map(str.isalnum, rest)) and len(rest) < len(text):
+            return None
+        sentence = _Sentence.of(rest)
+        if any(sentence.repeats(earlier) for earlier in self._sentences):
+            return None
+        blanks = len(rest) - len(rest.lstrip()), len(rest) - len(rest.rstrip())
+        return Span(start + blanks[0], end - blanks[1]) if rest != text else span
+
+    def touches(self, document_id: str, span: Span) -> bool:
+        """True when some of this stretch of the document is sent already."""
+        return any(own.overlaps(span) for own in self._spans.get(document_id, []))

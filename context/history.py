@@ -61,7 +61,7 @@ def _with_points(older: Sequence[Message], recent: list[str], wording: Wording, 
 def _line(turn: Message, wording: Wording, key_point: bool = False) -> str:
     label = wording.assistant_label if turn.role == "assistant" else wording.user_label
     said = without_marks(turn.content).strip() if turn.role == "assistant" else turn.content.strip()
-    return label + neutralise(_key_point(said) if key_point else said)
+    return label + neutralise(_key_point(said) if key_point else said, wording)
 
 
 def _key_point(text: str) -> str:

@@ -61,9 +61,18 @@ def is_han(char: str) -> bool:
     return bool(_HAN.match(char))
 
 
+def visible(text: str) -> str:
+    """The text without the characters that nobody sees: zero-width and formatting ones.
+
+    >>> visible("1\u200b840")
+    '1840'
+    """
+    return text if text.isascii() else "".join(char for char in text if unicodedata.category(char) != "Cf")
+
+
 def normalise(text: str) -> str:
-    """The form in which texts are compared: NFKC, case folded, blanks collapsed, one kind of quote and apostrophe."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    """The form in which texts are compared: NFKC, case folded, blanks collapsed, one kind of apostrophe."""
+    folded = unicodedata.normalize("NFKC", visible(text)).casefold().replace("\u2019", "'")
     return " ".join(folded.split())
 
 

@@ -2,7 +2,8 @@
 
 Models attend most to both ends of a prompt and overlook the middle (Liu et al. 2023, "Lost in the Middle"). So the
 static system part (role, rules, constraints) opens it, the question closes it, and the evidence between them has its
-strongest pieces at its own two ends. In a long prompt question and constraints are stated at both ends.
+strongest pieces at its own two ends. In a long prompt question and constraints are stated at both ends. A short prompt
+has no middle to speak of: there evidence stands best first and nothing is said twice.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from context.budget import MESSAGE_OVERHEAD, TokenBudget
-from context.language import Language
 from context.rendering import fence, fence_nonce, render
-from context.templates import WORDINGS, constraints_section, system_base
+from context.templates import Wording, constraints_section, system_base
 from domain.answers import AskOptions, Message
 from domain.search import Evidence
 
-# Context tokens from which question and constraints are stated twice. Position effects are measured from about a
-# thousand tokens on; half of that is on the safe side and keeps the price of restating under some 5 %.
-RESTATE_FROM = 500
+# Position effects are measured from about a thousand tokens on; half of that is on the safe side and keeps the price of
+# restating under some 5 %.
+LONG_FROM = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPolicy:
+    """From how many context tokens on a prompt is laid out as a long one; 0 is always."""
+
+    restate_from: int = LONG_FROM  # question and constraints are stated at both ends
+    edges_from: int = LONG_FROM  # the strongest evidence stands at both ends, not best first
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +61,29 @@ class Prompt:
 class PromptLayout:
     """Lays out prompts for one question: the fixed parts are given once, history and evidence vary."""
 
-    def __init__(self, question: str, language: Language, options: AskOptions, budget: TokenBudget) -> None:
-        self._question, self._wording, self._budget = question, WORDINGS[language], budget
-        self._base = system_base(language, options.role, options.think)
-        self._constraints = constraints_section(language, options.constraints)
+    def __init__(
+        self, question: str, wording: Wording, options: AskOptions, budget: TokenBudget, policy: LayoutPolicy
+    ) -> None:
+        self._question, self._wording, self._budget, self._policy = question, wording, budget, policy
+        self._base = system_base(wording, options.role, options.think)
+        self._constraints = constraints_section(wording, options.constraints)
+
+    def bare(self) -> Prompt:
+        """The prompt without history and evidence: what may never be dropped."""
+        return self._compose("", (), restate=False)
 
     def arrange(self, history: str, evidence: Sequence[Evidence], ordinals: Mapping[str, int]) -> Prompt:
-        """The prompt with this history section and this evidence; question and constraints twice when it is long."""
-        numbered = tuple(
-            replace(item, mark=mark) for mark, item in enumerate(order_evidence(evidence, ordinals), start=1)
-        )
-        prompt = self._compose(history, numbered, restate=False)
-        return self._compose(history, numbered, restate=True) if prompt.cost.context >= RESTATE_FROM else prompt
+        """The prompt with this history section and this evidence, strongest first; its size decides the layout."""
+        runs = neighbouring_runs(evidence, ordinals)
+        prompt = self._compose(history, runs, restate=False)
+        size, policy = prompt.cost.context, self._policy
+        ordered = strongest_at_edges(runs) if size >= policy.edges_from else runs
+        restate = size >= policy.restate_from
+        return self._compose(history, ordered, restate) if restate or ordered != runs else prompt
 
-    def _compose(self, history: str, evidence: tuple[Evidence, ...], restate: bool) -> Prompt:
+    def _compose(self, history: str, runs: Sequence[Sequence[Evidence]], restate: bool) -> Prompt:
+        sent = [item for run in runs for item in run]
+        evidence = tuple(replace(item, mark=mark) for mark, item in enumerate(sent, start=1))
         items = [render(item, self._wording, before) for item, before in zip(evidence, (None, *evidence), strict=False)]
         block = fence(fence_nonce(self._question, [history, *items]), items) if items else ""
         asked = f"{self._wording.question_title}\n{self._question}"
@@ -99,19 +116,16 @@ class PromptLayout:
         return PromptCost(system=base + MESSAGE_OVERHEAD, **costs)
 
 
-def order_evidence(evidence: Sequence[Evidence], ordinals: Mapping[str, int]) -> list[Evidence]:
-    """Evidence in sending order: neighbouring chunks of a document together, the strongest runs at both ends.
+def strongest_at_edges(runs: Sequence[list[Evidence]]) -> list[list[Evidence]]:
+    """Runs in an order whose two ends are the strongest: of runs ranked 1 to 5 it is 1 3 5 4 2."""
+    return [*runs[0::2], *reversed(runs[1::2])]
 
-    `evidence` is strongest first; `ordinals` holds each chunk's place in its document. Of runs ranked 1 to 5 the
-    order is 1 3 5 4 2.
+
+def neighbouring_runs(evidence: Sequence[Evidence], ordinals: Mapping[str, int]) -> list[list[Evidence]]:
+    """Evidence of neighbouring chunks in document order; the runs by their strongest member, strongest first.
+
+    `evidence` is strongest first; `ordinals` holds each chunk's place in its document.
     """
-    runs = _runs(evidence, ordinals)
-    front, back = runs[0::2], runs[1::2]
-    return [item for run in (*front, *reversed(back)) for item in run]
-
-
-def _runs(evidence: Sequence[Evidence], ordinals: Mapping[str, int]) -> list[list[Evidence]]:
-    """Evidence of neighbouring chunks in document order; the runs by their strongest member, strongest first."""
     rank = {item.chunk_id: place for place, item in enumerate(evidence)}
     runs: list[list[Evidence]] = []
     for item in sorted(evidence, key=lambda item: (item.document_id, ordinals[item.chunk_id])):

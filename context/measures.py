@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from context.facts import numbers_of_text
 from context.language import normalise
+from context.numerals import NEAR, compatible, numbers_in
 
 _CURRENCIES = {
     "euro": r"€|euros?\b|eur\b|欧元|歐元",
@@ -95,6 +95,7 @@ _UNIT_AFTER = re.compile(rf"[ -]?(?:{_either(_UNITS)})")
 _PERIOD_AFTER = re.compile(
     rf"(?:[ -]?(?:[^\W\d]+\.?|[€£$¥]))??[ ,]{{0,2}}(?:{_RATE}|(?:an?|the) )(?:{_either(_PERIODS)}|(?P<pa>\bp\.?a\b))"
 )
+_PERIOD_NEXT = re.compile(rf"[ ,]{{0,2}}(?:{_RATE}|(?:an?|the) )(?:{_either(_PERIODS)}|(?P<pa>\bp\.?a\b))")
 _CURRENCY = re.compile(rf"(?<![a-z])(?:{_either(_CURRENCIES)})")
 _UNIT = re.compile(rf"(?<![a-z])(?:{_either(_UNITS)})")
 _PERIOD = re.compile(rf"{_RATE}(?:{_either(_PERIODS)})")
@@ -119,13 +120,15 @@ class Measures:
 
     @classmethod
     def of(cls, text: str) -> Measures:
+        spelt, plain = compatible(text), normalise(text)
         bound = frozenset(
             measure
-            for fact, before, after in numbers_of_text(text)
+            for fact, start, end in numbers_in(spelt)
             if fact.kind == "number"
-            for measure in _bound(fact.value, before.casefold(), after.casefold())
+            for measure in _bound(
+                fact.value, spelt[max(0, start - NEAR) : start].casefold(), spelt[end : end + NEAR].casefold()
+            )
         )
-        plain = normalise(text)
         named = {
             (dimension, match.lastgroup or "")
             for dimension, pattern in (("currency", _CURRENCY), ("unit", _UNIT), ("period", _PERIOD))
@@ -154,6 +157,19 @@ class Measures:
         # Tables often leave the currency to the reader; a source that names another one contradicts.
         silent = measure.dimension == "currency" and not any(dimension == "currency" for dimension, _ in self.named)
         return silent or measure[1:] in self.named
+
+
+def end_of_measure(plain: str, end: int) -> int:
+    """Where the unit and the period of the number that ends at `end` end; `end` itself where it has none."""
+    after = plain[end : end + NEAR].lower()
+    reached = 0
+    for pattern in (_CURRENCY_AFTER, _UNIT_AFTER):
+        if match := pattern.match(after):
+            reached = match.end()
+            break
+    if match := _PERIOD_NEXT.match(after, reached):
+        reached = match.end()
+    return end + reached
 
 
 def _bound(value: Decimal, before: str, after: str) -> list[Measure]:

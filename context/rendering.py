@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from context.marks import neutralise_marks
@@ -28,20 +29,24 @@ _CELL = " | "
 _FENCE = re.compile(r"[<\uff1c](?=\s*+(?:/\s*+)?evidence)", re.IGNORECASE)
 _TEMPLATE_TOKEN = re.compile(r"<(?=\||/?(?:start_of_turn|end_of_turn|bos|eos|s|system|user|assistant)>)|(?<=\|)>")
 _BRACKET_TOKEN = re.compile(r"\[(?=/?INST\])|<(?=</?SYS>>)", re.IGNORECASE)
-_TITLES = sorted(
-    {
-        title.removeprefix("## ")
-        for wording in WORDINGS.values()
-        for title in (wording.rules_title, wording.constraints_title, wording.history_title, wording.question_title)
+
+
+@lru_cache(maxsize=16)
+def _section(wording: Wording | None) -> re.Pattern[str]:
+    """What finds a section title of ours, in the built-in wordings and in `wording`."""
+    titles = {
+        title.lstrip("# ").rstrip()
+        for one in (*WORDINGS.values(), *([wording] if wording else []))
+        for title in (one.rules_title, one.constraints_title, one.history_title, one.question_title)
     }
-)
-_SECTION = re.compile(
-    rf"^([^\S\n]*+)(?=#++[^\S\n]*+(?:{'|'.join(map(re.escape, _TITLES))})[^\S\n]*+$)", re.IGNORECASE | re.MULTILINE
-)
+    any_title = "|".join(map(re.escape, sorted(titles)))
+    return re.compile(rf"^([^\S\n]*+)(?=#++[^\S\n]*+(?:{any_title})[^\S\n]*+$)", re.IGNORECASE | re.MULTILINE)
 
 
-def neutralise(text: str) -> str:
+def neutralise(text: str, wording: Wording | None = None) -> str:
     """The text as the model may see it: no fence, mark, chat-template token or section title of ours left in it.
+
+    `wording` names the titles of a prompt that is worded by the user.
 
     >>> neutralise("See [3]. </evidence a1> <|im_end|>")
     'See (3). ‹/evidence a1> ‹|im_end|›'
@@ -50,7 +55,7 @@ def neutralise(text: str) -> str:
     text = _FENCE.sub("\u2039", text)
     text = _TEMPLATE_TOKEN.sub(lambda match: "\u2039" if match[0] == "<" else "\u203a", text)
     text = _BRACKET_TOKEN.sub(lambda match: "(" if match[0] == "[" else "\u2039", text)
-    return _SECTION.sub(r"\1\\", text)
+    return _section(wording).sub(r"\1\\", text)
 
 
 def fence_nonce(question: str, texts: Sequence[str]) -> str:
@@ -81,20 +86,25 @@ def clip_title(title: str) -> str:
 def render(item: Evidence, wording: Wording, previous: Evidence | None = None) -> str:
     """One piece of evidence: `[n]`, where it stands, and its text.
 
-    The title is left out behind a piece of the same document, the headings too where they are the same.
+    The title is left out behind a piece of the same document, the headings too where they are the same, and so is the
+    header row of a table that goes on.
     """
     same_document = previous is not None and previous.document_id == item.document_id
     headings = tuple(heading for heading in item.heading_path if heading != item.title)
     if previous is not None and same_document and previous.heading_path == item.heading_path:
         headings = ()
     where = place(wording, headings, item.page)
-    label = neutralise(" > ".join(part for part in ("" if same_document else _clip(item.title), where) if part))
-    return f"[{item.mark}] {label}\n{neutralise(_body(item))}" if label else f"[{item.mark}] {neutralise(_body(item))}"
+    label = " > ".join(part for part in ("" if same_document else _clip(item.title), where) if part)
+    body = _body(item, previous if same_document else None)
+    return f"[{item.mark}] " + neutralise(f"{label}\n{body}" if label else body, wording)
 
 
-def _body(item: Evidence) -> str:
+def _body(item: Evidence, previous: Evidence | None) -> str:
     """The spans in one text; rows of a table go on lines of their own, other gaps are shown."""
-    parts = [item.part(span) for span in item.spans]
+    spans = item.spans
+    if previous is not None and len(spans) > 1 and any(sent.contains(spans[0]) for sent in previous.spans):
+        spans = spans[1:]  # the header row of a table: nothing else is ever in two pieces
+    parts = [item.part(span) for span in spans]
     body = parts[0] if parts else ""
     for before, after in pairwise(parts):
         body += ("\n" if _CELL in before and _CELL in after else GAP) + after

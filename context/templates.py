@@ -8,7 +8,7 @@ marks, titles) may therefore appear in it; it speaks of "the evidence block".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from context.language import Language, normalise
@@ -36,7 +36,10 @@ class Wording:
     no_room: str
     opening_quote: str
     closing_quote: str
+    separator: str  # between a document's name and a place in it
 
+
+Wordings = Mapping[Language, Wording]
 
 _ENGLISH = Wording(
     role="You answer questions from the user's documents.",
@@ -61,6 +64,7 @@ _ENGLISH = Wording(
     no_room="I don't know: the passage that may hold the answer does not fit under the ceiling of tokens; raise it.",
     opening_quote="“",
     closing_quote="”",
+    separator=", ",
 )
 
 _SIMPLIFIED = Wording(
@@ -86,6 +90,7 @@ _SIMPLIFIED = Wording(
     no_room="我不知道：可能含有答案的内容超出了词元上限，请调高上限。",
     opening_quote="《",
     closing_quote="》",
+    separator="",
 )
 
 _TRADITIONAL = Wording(
@@ -111,9 +116,10 @@ _TRADITIONAL = Wording(
     no_room="我不知道：可能含有答案的內容超出了詞元上限，請調高上限。",
     opening_quote="《",
     closing_quote="》",
+    separator="",
 )
 
-WORDINGS: dict[Language, Wording] = {"en": _ENGLISH, "zh-hans": _SIMPLIFIED, "zh-hant": _TRADITIONAL}
+WORDINGS: Wordings = {"en": _ENGLISH, "zh-hans": _SIMPLIFIED, "zh-hant": _TRADITIONAL}
 
 # How models say that they do not know when they do not keep to the exact sentence; matched at the start of the reply.
 _ABSTENTIONS = re.compile(
@@ -131,36 +137,34 @@ _LEAD_IN = re.compile(
 )
 
 
-def system_base(language: Language, role: str | None, think: bool) -> str:
+def system_base(wording: Wording, role: str | None, think: bool) -> str:
     """The system part without constraints: role, then the rules."""
-    wording = WORDINGS[language]
     rules = [rule.format(unknown=wording.unknown) for rule in wording.rules]
     lines = [f"- {rule}" for rule in (*rules, *([wording.think] if think else []))]
     return "\n".join([role or wording.role, "", wording.rules_title, *lines])
 
 
-def constraints_section(language: Language, constraints: Sequence[Constraint]) -> str:
+def constraints_section(wording: Wording, constraints: Sequence[Constraint]) -> str:
     """The constraints as a Markdown section; empty when there are none."""
     lines = [f"- {constraint.text}" for constraint in constraints]
-    return "\n".join([WORDINGS[language].constraints_title, *lines]) if lines else ""
+    return "\n".join([wording.constraints_title, *lines]) if lines else ""
 
 
-def abstention(language: Language, title: str = "", place: str = "") -> str:
+def abstention(wording: Wording, title: str = "", place: str = "") -> str:
     """What to answer when nothing supports an answer; `title` and `place` (page, heading) say where to look instead.
 
-    >>> abstention("en", "Lease", "p. 3")
+    >>> abstention(WORDINGS["en"], "Lease", "p. 3")
     "I don't know: the documents do not answer this question. The nearest passage is in “Lease”, p. 3."
     """
-    wording = WORDINGS[language]
     if not title:
         return wording.unknown
     named = f"{wording.opening_quote}{title}{wording.closing_quote}"
-    separator = ", " if language == "en" else ""
-    return wording.unknown + wording.nearest.format(place=separator.join(part for part in (named, place) if part))
+    where = wording.separator.join(part for part in (named, place) if part)
+    return wording.unknown + wording.nearest.format(place=where)
 
 
-def is_abstention(text: str) -> bool:
-    """True when a reply says that the documents do not hold the answer, in the template's words or a model's own.
+def is_abstention(text: str, wordings: Wordings = WORDINGS) -> bool:
+    """True when a reply says that the documents do not hold the answer, in the templates' words or a model's own.
 
     A reply that carries a citation mark answers at least in part and is no abstention.
 
@@ -170,5 +174,5 @@ def is_abstention(text: str) -> bool:
     if _MARK.search(text):
         return False
     plain = normalise(_LEAD_IN.sub("", text.strip(), count=1))
-    known = any(plain.startswith(normalise(wording.unknown)) for wording in WORDINGS.values())
+    known = any(plain.startswith(normalise(wording.unknown)) for wording in wordings.values())
     return known or bool(_ABSTENTIONS.match(plain))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 _CELL = re.compile(r" \| |\t|^\||\|$")
 _RULE = re.compile(r"[\s|:+-]+")  # the line under the header of a Markdown table
+_FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 
 # Openings that point back at what was just said. Relative to their cost (one sentence) they are kept few: words that
 # mostly open sentences of their own ("there", "one", "first", 在) are not among them.
@@ -32,6 +33,30 @@ def leans_on_predecessor(sentence: str) -> bool:
     """
     text = sentence.lstrip()
     return bool(_OPENING_EN.match(text) or _OPENING_ZH.match(text))
+
+
+def code_block(sentences: Sequence[str], place: int) -> range | None:
+    """The places of the fenced block of code that holds `sentences[place]`; None outside of one.
+
+    A block that was cut before the first or behind the last sentence reaches to there.
+
+    >>> code_block(["Run:", "```sh", "make test", "```", "Then commit."], 2)
+    range(1, 4)
+    """
+    opened: int | None = None
+    for at, sentence in enumerate(sentences):
+        lines = sentence.strip().split("\n")
+        fences = [line for line in lines if _FENCE.match(line)]
+        if opened is None and len(fences) == 1 and len(lines) > 1 and lines[-1] == fences[0]:
+            opened = 0  # the end of a block that began in the chunk before
+        for _ in fences:
+            if opened is None:
+                opened = at
+            elif opened <= place <= at:
+                return range(opened, at + 1)
+            else:
+                opened = None
+    return range(opened, len(sentences)) if opened is not None and opened <= place else None
 
 
 def is_row(text: str) -> bool:

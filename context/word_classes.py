@@ -14,14 +14,16 @@ from context.language import HAN, normalise, stem
 _N = r"(?= ?[€£$¥]?\d| (?:one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|half|a hundred|a thousand)\b)"
 # Order matters: the first class that matches at a place takes the words, so "no more than" is no negation.
 _CLASSES = {
-    "ignored": r"\bnot only\b|\bno doubt\b|\b(?:at|after|above) all\b"
-    r"|不[仅僅但同断斷管论論]|[无無][论論线線]|非常|未[来來]|[没沒]收",
-    "at_least": r"\bat least\b|\b(?:no|not) (?:less|fewer|earlier|lower) than\b|\bminimum\b"
+    "ignored": r"\bno doubt\b|\b(?:at|after|above) all\b"
+    r"|不[但同断斷管论論]|[无無][论論线線]|非常|未[来來]|[没沒]收",
+    "not_only": r"\bnot (?:only|just|merely)\b|不[仅僅]|不只",
+    "at_least": r"[≥≧⩾]|\bat least\b|\b(?:no|not) (?:less|fewer|earlier|lower) than\b|\bminimum\b"
     r"|至少|最少|不[少低][于於]|以上",
-    "at_most": r"\bat most\b|\b(?:no|not) (?:more|greater|longer|later|higher) than\b|\bnot (?:to )?exceed\w*"
+    "at_most": r"[≤≦⩽]|\bat most\b|\b(?:no|not) (?:more|greater|longer|later|higher) than\b|\bnot (?:to )?exceed\w*"
     rf"|\bmaximum\b|\bup to\b{_N}|至多|最多|不超[过過]|不[高多]于|以下|以[内內]",
-    "more": rf"\bmore\b|\b(?:greater|higher|longer) than\b|\b(?:over|above){_N}|\bexceed\w*|超[过過]|[高多大]于",
-    "less": rf"\bless\b|\bfewer\b|\b(?:lower|shorter|smaller) than\b|\b(?:under|below){_N}|不足|[低少小]于",
+    "more": rf">{_N}|\bmore\b|\b(?:greater|higher|longer) than\b|\b(?:over|above){_N}|\bexceed\w*|超[过過]|[高多大]于",
+    "less": rf"<{_N}|\bless\b|\bfewer\b|\b(?:lower|shorter|smaller) than\b|\b(?:under|below){_N}|不足|[低少小]于",
+    "about": rf"[~≈±∼]{_N}|\b(?:about|around|roughly|approximately|circa|ca\.){_N}|大[约約概]|左右|[约約](?=\d)",
     "nearly": r"\bnearly\b|\balmost\b|几乎|幾乎|接近",
     "half": r"\bhalf\b|\bhal(?:f|ve)\w*|一半|[减減]半",
     "multiple": r"\bdoubl\w+|\btwice\b|\btripl\w+|\bthrice\b|倍",
@@ -36,7 +38,15 @@ _CLASSES = {
     "all": r"\b(?:all|every|each|everyone|everybody|everything|always|whole)\b|\bentire\w*"
     r"|全部|所有|全[体體]|一切|[总總]是",
     "some": r"\b(?:some|certain|several|part(?:ly|ially)|sometimes|occasionally)\b|部分|有些|一些|有[时時]|某些",
-    "most": r"\b(?:most|mostly|mainly|many|majority|few)\b|大多|多数|多數",
+    "most": r"\b(?:most|mostly|mainly|majority)\b|大多|多数|多數|主要",
+    "many": r"\bmany\b|许多|許多|很多",
+    "few": r"\bfew\b|少数|少數",
+    "maybe": r"\b(?:might|could|possibly|perhaps|probably|likely|presumably|seem\w*|appear(?:s|ed)? to)\b"
+    r"|可能|也许|也許|或许|或許|似乎|疑似",
+    "claimed": r"\b(?:claim(?:s|ed|ing)?|believ\w+|think|thinks|thought|argu(?:e|es|ed|ing)|suspect\w*|expect\w*"
+    r"|intend\w*|plan(?:s|ned)? to|hop(?:e|es|ed) to|attempt\w* to|tr(?:y|ies|ied) to|propos\w+|predict\w*"
+    r"|former(?:ly)?)\b"
+    r"|认为|認為|相信|声称|聲稱|怀疑|懷疑|预计|預計|计划|計劃|打算|希望|试图|試圖",
     "only": r"\b(?:only|solely|exclusively|merely)\b|[只仅僅]|唯一",
     "advance": r"\bin advance\b|\bbeforehand\b|\bup-?front\b|[预預]付|提前|[预預]先",
     "arrears": r"\bin arrears?\b|\barrears\b|[后後]付|事[后後]",
@@ -47,7 +57,7 @@ _CLASSES = {
     "deny": r"\bden(?:y|ies|ied|ying|ial)\b|\bdisput\w*|否[认認]",
     "refuse": r"\brefus\w+|\breject\w*|\bdeclin\w+ to\b|拒[绝絕]",
     "fail": r"\bfail\w*|\bavoid\w*|\bceas\w+|\bstop(?:s|ped)?\b|\bforg[eo]t\w*|\black\w*|停止|[缺]乏",
-    "not": r"n't\b|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
+    "not": r"≠|n't\b|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
     r"|[从從]不|[从從]未|[没沒]有|[并並][不未]|[不没沒未无無勿]|非(?!洲)",
 }
 _WORD = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))
@@ -57,7 +67,7 @@ _NEVER_DROPPED = frozenset({"if", "unless", "false", "alleged", "hardly", "deny"
 # What holds of all, with or without the word, still holds.
 _DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"})
 _LENT = frozenset(_CLASSES) - _NEGATIONS - {"if", "unless"}
-_SCOPE = re.compile(r"[^,;.:!?，；。：！？]{0,80}")
+_SCOPE = re.compile(r"(?:[^,;.:!?，；。：！？]|(?<=\d)[.,](?=\d)){0,80}")
 _SCOPE_WORDS = {"not": 8, "fail": 4, "except": 4}
 _LEAST_SCOPE = 2
 _TOKEN = re.compile(rf"[{HAN}]|\d+(?:,\d{{3}})*(?:\.\d+)?|[^\W\d{HAN}]+")
@@ -71,7 +81,7 @@ _OPPOSITES = tuple(
             r"\b(?:f[ae]ll|falls|fallen|falling|drop\w*|declin\w*|decreas\w*|reduc\w+|shr[aiu]nk\w*)\b|[减減]少|下[降跌调調]",
         ),
         (
-            r"\b(?:must|shall|require[ds]?|obliged|mandatory)\b|必[须須]|[应應][当當]",
+            r"\b(?:must|shall|require[ds]?|need(?:s|ed)?|obliged|mandatory)\b|必[须須]|[应應][当當]",
             r"\b(?:may|can|optional\w*)\b|可以",
         ),
         (r"\b(?:allow|permit)\w*|允[许許]", r"\b(?:forbid\w*|prohibit\w*|bann?\w*|forbade)\b|禁止|[严嚴]禁"),
@@ -156,7 +166,7 @@ class Turns:
         for label, words in source.scopes:
             if label in self.labels or label in _DROPPABLE:
                 continue
-            if label in _NEVER_DROPPED or self.tokens.intersection(words):
+            if label in _NEVER_DROPPED or self.tokens.intersection(words) or (label == "not" and not words):
                 return True
         return False
 

@@ -49,8 +49,11 @@ class AskOptions:
 class ContextBill:
     """Tokens of the prompt by part, in the tokenizer named; `reserve` is kept free for the answer.
 
-    `total` = system + constraints + history + evidence + question, and total + reserve <= limit.
+    `total` = system + constraints + history + evidence + question, and total + margin + reserve <= limit.
     `baseline` is what plain top-10 chunks would have cost; `avoided` = max(0, baseline - evidence).
+    `margin` is kept free for what the model may count beyond `total`: its chat template, and where its own tokenizer is
+    not at hand, the most that another one can make of the same text. `reported` is what the model said it read; None
+    where none read the prompt or it did not say. `difference` = reported - total.
     """
 
     system: int
@@ -62,6 +65,8 @@ class ContextBill:
     limit: int
     baseline: int
     tokenizer: str
+    margin: int = 0
+    reported: int | None = None
 
     @property
     def total(self) -> int:
@@ -71,13 +76,18 @@ class ContextBill:
     def avoided(self) -> int:
         return max(0, self.baseline - self.evidence)
 
+    @property
+    def difference(self) -> int | None:
+        return None if self.reported is None else self.reported - self.total
+
     def to_dict(self) -> dict[str, Any]:
-        names = ("system", "constraints", "history", "evidence", "question", "reserve", "total", "limit", "avoided")
-        return {name: getattr(self, name) for name in (*names, "baseline", "tokenizer")}
+        parts = ("system", "constraints", "history", "evidence", "question", "reserve", "total", "limit", "avoided")
+        rest = ("baseline", "tokenizer", "margin", "reported", "difference")
+        return {name: getattr(self, name) for name in (*parts, *rest)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ContextBill:
-        return cls(**{name: value for name, value in data.items() if name not in ("total", "avoided")})
+        return cls(**{name: value for name, value in data.items() if name not in ("total", "avoided", "difference")})
 
 
 DropReason = Literal["below_threshold", "budget", "duplicate", "document_cap", "rank"]
@@ -113,11 +123,66 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class NearestPassage:
+    """What came nearest to a question that the documents do not answer: one sentence, `document.text[span]`.
+
+    It is a lead, not an answer.
+    """
+
+    document_id: str
+    source: str
+    title: str
+    page: int | None
+    span: Span
+    text: str
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "document_id": self.document_id,
+            "source": self.source,
+            "title": self.title,
+            "page": self.page,
+            "start": self.span.start,
+            "end": self.span.end,
+            "text": self.text,
+            "score": self.score,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NearestPassage:
+        rest = {name: value for name, value in data.items() if name not in ("start", "end")}
+        return cls(span=Span(data["start"], data["end"]), **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The form of a question that was searched for, and who found it.
+
+    `by` is "none" where the question stands alone. `tokens` is what a model's call cost, prompt and reply; `failed`
+    says that such a call gave nothing, so that the rules stood in.
+    """
+
+    question: str
+    by: Literal["none", "rules", "model"]
+    tokens: int = 0
+    failed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"question": self.question, "by": self.by, "tokens": self.tokens, "failed": self.failed}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rewrite:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A prompt, ready to send, with the account of how it came about.
 
     `context_tokens` counts everything between the system part and the question: evidence, headings, marks, separators.
     `abstention` is the ready answer where nothing supports one: it is non-empty exactly when `evidence` is empty.
+    `nearest` holds what came nearest where there is no answer; it is no evidence and is not sent.
     """
 
     question: str
@@ -127,6 +192,7 @@ class Context:
     dropped: tuple[Dropped, ...]
     context_tokens: int
     abstention: str = ""
+    nearest: tuple[NearestPassage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +201,11 @@ class SearchResult:
 
     context: Context
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  # stage -> milliseconds
+    rewrite: Rewrite | None = None  # None for a question without a conversation
+
+    @property
+    def nearest(self) -> tuple[NearestPassage, ...]:
+        return self.context.nearest
 
     @property
     def question(self) -> str:
@@ -159,6 +230,8 @@ class SearchResult:
             "context_tokens": self.context.context_tokens,
             "bill": self.bill.to_dict(),
             "dropped": [item.to_dict() for item in self.context.dropped],
+            "nearest": [item.to_dict() for item in self.context.nearest],
+            "rewrite": self.rewrite.to_dict() if self.rewrite else None,
             "timings": dict(self.timings),
         }
 
@@ -172,8 +245,10 @@ class SearchResult:
             bill=ContextBill.from_dict(data["bill"]),
             dropped=tuple(Dropped.from_dict(item) for item in data["dropped"]),
             context_tokens=data["context_tokens"],
+            nearest=tuple(NearestPassage.from_dict(item) for item in data.get("nearest", ())),
         )
-        return cls(context, dict(data["timings"]))
+        rewrite = data.get("rewrite")
+        return cls(context, dict(data["timings"]), Rewrite.from_dict(rewrite) if rewrite else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +287,31 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class CitedSentence:
+    """A sentence of an answer: `answer.text[span]`, with the marks that it carries.
+
+    `supported` is True when all that it says stands in the evidence that it cites, False when some of it does not, and
+    None when it cites nothing.
+    """
+
+    span: Span
+    marks: tuple[int, ...]
+    supported: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "start": self.span.start,
+            "end": self.span.end,
+            "marks": list(self.marks),
+            "supported": self.supported,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CitedSentence:
+        return cls(Span(data["start"], data["end"]), tuple(data["marks"]), data["supported"])
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     prompt_tokens: int
     completion_tokens: int
@@ -226,6 +326,8 @@ class Answer:
 
     `abstained`: nothing in the documents supports an answer, and the text says so.
     `degraded`: the configured model failed and the extractive answer stands in for it.
+    `sentences` says of each sentence of the text whether its evidence supports it; `removed_marks` counts the marks
+    that the model wrote without there being such evidence.
     """
 
     text: str
@@ -236,6 +338,13 @@ class Answer:
     timings: Mapping[str, float]
     abstained: bool = False
     degraded: bool = False
+    sentences: tuple[CitedSentence, ...] = ()
+    removed_marks: int = 0
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        """The sentences that say what their evidence does not."""
+        return tuple(item.span.of(self.text) for item in self.sentences if item.supported is False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -244,6 +353,8 @@ class Answer:
             "abstained": self.abstained,
             "degraded": self.degraded,
             "citations": [item.to_dict() for item in self.citations],
+            "sentences": [item.to_dict() for item in self.sentences],
+            "removed_marks": self.removed_marks,
             "search": self.search.to_dict(),
             "model": self.model,
             "usage": self.usage.to_dict(),
@@ -262,4 +373,6 @@ class Answer:
             timings=dict(data["timings"]),
             abstained=data["abstained"],
             degraded=data["degraded"],
+            sentences=tuple(CitedSentence.from_dict(item) for item in data.get("sentences", ())),
+            removed_marks=data.get("removed_marks", 0),
         )

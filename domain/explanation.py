@@ -4,13 +4,15 @@ Every token of the question has one unit of attention a head to give, over all c
 key that takes what fits nowhere. So a weight is a share of that unit, `coverage` is what stays in this document, and
 weights that are summed over the question's tokens ("mass") lie between 0 and the number of those tokens.
 
-All weights and scores are rounded to four decimals when an explanation is made.
+A score is the logistic function of what its parts add up to, before the calibration of a collection maps it.
+
+All weights, scores and parts are rounded to four decimals when an explanation is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from domain.documents import Span
@@ -62,19 +64,23 @@ class AttendedSentence:
     """A sentence of the document with its relevance score; `document.text[span] == text`.
 
     weights: (H,), the mass of its tokens in each head; over the sentences of a chunk they add up to the chunk's.
+    parts: by name, the log-odds that its score adds up from before a calibration; empty where the reranker names none.
     """
 
     span: Span
     text: str
     score: float
     weights: tuple[float, ...]
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**_span(self.span), "text": self.text, "score": self.score, "weights": list(self.weights)}
+        flat = {"text": self.text, "score": self.score, "weights": list(self.weights), "parts": dict(self.parts)}
+        return {**_span(self.span), **flat}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AttendedSentence:
-        return cls(Span(data["start"], data["end"]), data["text"], data["score"], tuple(data["weights"]))
+        span, weights = Span(data["start"], data["end"]), tuple(data["weights"])
+        return cls(span, data["text"], data["score"], weights, dict(data["parts"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,10 +122,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSentence:
-    """A sentence of a chunk with its relevance to the question, comparable across all chunks of one search."""
+    """A sentence of a chunk with its relevance to the question, comparable across all chunks of one search.
+
+    `parts` are for inspection: by name, what the log-odds of the score add up from, before a calibration maps it.
+    """
 
     sentence: Sentence
     score: float
+    parts: Mapping[str, float] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

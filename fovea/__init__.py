@@ -43,6 +43,7 @@ from domain.errors import (
     StorageError,
     UsageError,
 )
+from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, DocumentStatus, IngestProgress, IngestReport
 from domain.search import Encoding, Evidence, Query, ScoredChunk, ScoredSentence, TokenVectors
@@ -50,6 +51,7 @@ from domain.search import Encoding, Evidence, Query, ScoredChunk, ScoredSentence
 if TYPE_CHECKING:
     from fovea.client import AsyncClient, Client
     from service.engine import Engine
+    from service.evaluation.plot import plot_evaluation
     from service.settings import Settings
 
 _LAZY = {
@@ -57,6 +59,7 @@ _LAZY = {
     "Client": "fovea.client",
     "Engine": "service.engine",
     "Settings": "service.settings",
+    "plot_evaluation": "service.evaluation.plot",
 }
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "Dropped",
     "Encoding",
     "Engine",
+    "EvaluationReport",
     "Evidence",
     "Explanation",
     "FetchError",
@@ -110,6 +114,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "open_engine",
+    "plot_evaluation",
 ]
 
 

@@ -10,9 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from context.carried import sent_once
 from context.selection import SelectionPolicy
+from context.templates import is_abstention
+from context.token_bounds import LearnedBound
 from domain.calibration import ScoringIdentity
 from domain.errors import ConfigurationError
 from domain.protocols import (
@@ -34,15 +38,16 @@ from service.factories import (
     make_chunker,
     make_codec,
     make_context_builder,
-    make_counter,
     make_encoder,
     make_fallback,
     make_generator,
     make_parsers,
     make_policy,
     make_reranker,
+    make_rewriter,
     make_sources,
     make_training_setup,
+    make_wordings,
     scorer_weights,
     vector_index_factory,
 )
@@ -52,6 +57,7 @@ from service.lazy import Once
 from service.parts import Parts
 from service.scoring import CalibrationStore, CollectionScoring, Scoring, reranker_identity
 from service.settings import Settings
+from service.token_counting import Counting, GeneratorCounter, make_counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +138,12 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
     adapter = weights.adapter if weights else None
     encoder: Embedder = given.get("encoder") or make_encoder(settings.encoder, settings.models_dir, tell, adapter)
     own_counter = Once(lambda: encoder_counter(encoder))
-    counter: TokenCounter = given.get("counter") or make_counter(settings, own_counter)
+    own_count: TokenCounter | None = given.get("counter")
+    counting = Counting(own_count, own_count) if own_count else make_counting(settings, own_counter)
+    wordings = make_wordings(settings)
     codec: TokenCodec = given.get("codec") or make_codec(weights)
-    generator: Generator = given.get("generator") or make_generator(settings.generation, settings, counter)
+    generator: Generator = given.get("generator") or make_generator(settings.generation, settings, counting)
+    bound = LearnedBound(GeneratorCounter(generator))
     ingester = Ingester(
         store=store,
         indexes=indexes,
@@ -150,7 +159,7 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
 
     def builder(policy: SelectionPolicy) -> ContextBuilder:
         own: ContextBuilder | None = given.get("context_builder")
-        return own or make_context_builder(settings, generator, counter, policy)
+        return own or make_context_builder(settings, generator, counting.counter, bound, wordings, policy)
 
     def identity() -> ScoringIdentity:
         return ScoringIdentity(encoder.model_id, codec.codec_id, reranker_identity(reranker))
@@ -172,8 +181,12 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         context_builder=scoring.default.builder,
         scoring=scoring,
         generator=generator,
-        fallback=make_fallback(settings, generator, counter),
-        counter=counter,
+        fallback=make_fallback(settings, generator, counting.counter),
+        counter=counting.counter,
+        bound=bound,
+        is_abstention=partial(is_abstention, wordings=wordings),
+        rewriter=make_rewriter(settings, generator, counting.counter),
+        sent_once=partial(sent_once, count=counting.counter.count, wordings=wordings),
         clean_text=lambda text: clean(text).text,
         candidates=settings.retrieval.candidates,
         close=stack.close,

@@ -19,11 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from context.history import standalone_question
+from context.abstention import with_nearest
 from domain.answers import Answer, AskOptions, Constraint, Message, SearchResult, Usage
 from domain.calibration import CalibrationReport
 from domain.documents import Document
 from domain.errors import FoveaError, NotFound, UsageError
+from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
 from domain.search import DEFAULT_COLLECTION, Filters, Query
@@ -188,6 +189,26 @@ class Engine:
         with self._write_lock:
             return trainer.run({name: _labelled(source) for name, source in sets.items()})
 
+    def evaluate(
+        self,
+        questions: str | Path | Sequence[LabelledQuestion],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        progress: Callable[[int, int], None] | None = None,
+        **request: Any,
+    ) -> EvaluationReport:
+        """Quality per token on labelled questions about a collection; nothing is changed.
+
+        `request` holds the fields of `EvaluationRequest`: budgets, baselines, min_recall, max_context_tokens, price,
+        limit, seed. Raises UsageError for questions that are malformed or about other documents, NotFound.
+        """
+        from service.evaluation.evaluator import Evaluator
+        from service.evaluation.request import EvaluationRequest
+
+        labelled = _labelled(questions)
+        self._check_collection(collection)
+        return Evaluator(self._parts, collection, progress).run(labelled, EvaluationRequest(**request))
+
     def reset_calibration(self, collection: str = DEFAULT_COLLECTION) -> bool:
         """Forget what `calibrate` found out; False where there was nothing. Raises NotFound."""
         with self._write_lock:
@@ -330,8 +351,8 @@ class Engine:
         text = checked_question(parts, question, options)
         self._check_collection(filters.collection)
         with clock.stage("encode"):
-            standalone = standalone_question(text, options.history) if options.history else text
-            query = encode_question(parts, standalone, filters)
+            rewrite = parts.rewriter.rewrite(text, options.history) if options.history else None
+            query = encode_question(parts, rewrite.question if rewrite else text, filters)
         with clock.stage("retrieve"):
             candidates = parts.retriever.search(query, parts.candidates)
         scoring = parts.scoring.of(filters.collection)
@@ -340,7 +361,8 @@ class Engine:
         with clock.stage("build"):
             # The prompt carries the user's own words; only retrieval and scoring see the standalone form.
             context = scoring.builder.build(replace(query, text=text), scored, options)
-        return SearchResult(context, clock.timings())
+            context = with_nearest(parts.sent_once(context), scored)
+        return SearchResult(context, clock.timings(), rewrite)
 
     def _check_collection(self, collection: str) -> None:
         parts = self._parts

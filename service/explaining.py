@@ -6,7 +6,8 @@
 A weight says little by itself: attention is a competition, and in a document that is looked at alone every question
 token finds something to look at. So the candidates that a search of the collection would have attended to take part,
 which costs one more retrieval and the same single pass. All weights are relative to the tokens of both, and a chunk's
-score is the one that it has in that search.
+score is the one that it has in that search. The parts of a sentence's score are those of the pass itself; a calibrated
+collection then maps their sum.
 """
 
 from __future__ import annotations
@@ -216,6 +217,7 @@ def _sentences(scored: ScoredChunk, mass: NDArray[np.float64], offsets: IntArray
             text=chunk.sentence_text(one.sentence),
             score=_number(one.score),
             weights=_row(mass[:, place == at].sum(axis=1)),
+            parts={name: _number(value) for name, value in (one.parts or {}).items()},
         )
         for at, one in enumerate(scored.sentences)
     )

@@ -24,7 +24,7 @@ from domain.protocols import (
     VectorIndex,
 )
 from service.ingester import Expand
-from service.lazy import LazyCounter, LazyEncoder, Once
+from service.lazy import LazyEncoder, Once
 from service.plugins import resolve
 from service.settings import EncoderSettings, GenerationSettings, IngestionSettings, Settings
 
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from attention_core.codec import QuantizedTokenCodec
     from attention_core.scorer import ScorerWeights
     from context.selection import SelectionPolicy
+    from context.templates import Wordings
     from domain.training import Levels
     from ingestion.loader_pool import LoaderPool
     from ingestion.sources import SourceItem
     from retrieval.embedders.split import SplitEncoder
+    from service.rewriting import QuestionRewriter
+    from service.token_counting import Counting
     from service.training.setup import TrainingSetup
 
 Tell = Callable[[str], None]
@@ -116,21 +119,6 @@ def encoder_counter(encoder: Embedder) -> Any:
     return getattr(encoder, "counter", None) or WordTokenCounter()
 
 
-def make_counter(settings: Settings, encoder_counter: Once[Any]) -> TokenCounter:
-    file = settings.context.tokenizer
-    if file is None:
-        return LazyCounter(encoder_counter.get)
-    if not file.is_file():
-        raise ConfigurationError(f"context.tokenizer names {str(file)!r}, which is not a file; give a tokenizer.json.")
-
-    def make() -> TokenCounter:
-        from retrieval.embedders.tokenizer import EncoderTokenCounter
-
-        return EncoderTokenCounter(file)
-
-    return LazyCounter(make)
-
-
 def make_codec(weights: ScorerWeights | None) -> QuantizedTokenCodec:
     from attention_core.codec import codec_for
 
@@ -204,21 +192,42 @@ def make_training_setup(
     )
 
 
+def make_wordings(settings: Settings) -> Wordings:
+    from context.templates import WORDINGS
+    from context.templates_file import read_wordings
+
+    return read_wordings(settings.context.templates) if settings.context.templates else WORDINGS
+
+
 def make_context_builder(
-    settings: Settings, generator: Generator, counter: TokenCounter, policy: SelectionPolicy
+    settings: Settings,
+    generator: Generator,
+    counter: TokenCounter,
+    bound: TokenCounter,
+    wordings: Wordings,
+    policy: SelectionPolicy,
 ) -> ContextBuilder:
     from context.builder import ContextBuilder as Builder
+    from context.layout import LayoutPolicy
 
-    limit = min(generator.context_window, settings.context.prompt_limit)
-    reserve = min(generator.max_output_tokens, settings.context.reserve)
-    return Builder(counter, limit=limit, reserve=reserve, max_tokens=settings.context.max_tokens, policy=policy)
+    chosen = settings.context
+    return Builder(
+        counter,
+        limit=min(generator.context_window, chosen.prompt_limit),
+        reserve=min(generator.max_output_tokens, chosen.reserve),
+        max_tokens=chosen.max_tokens,
+        policy=replace(policy, max_chunks_per_document=chosen.max_chunks_per_document),
+        bound=bound,
+        layout=LayoutPolicy(chosen.restate_from, chosen.edges_from),
+        wordings=wordings,
+    )
 
 
-def make_generator(settings: GenerationSettings, whole: Settings, counter: TokenCounter) -> Generator:
+def make_generator(settings: GenerationSettings, whole: Settings, counting: Counting) -> Generator:
     def extractive() -> Generator:
         from generation.extractive import ExtractiveGenerator
 
-        return ExtractiveGenerator(counter)
+        return ExtractiveGenerator(counting.counter)
 
     def openai() -> Generator:
         from generation.openai_compatible import OpenAICompatibleGenerator
@@ -226,7 +235,7 @@ def make_generator(settings: GenerationSettings, whole: Settings, counter: Token
         return OpenAICompatibleGenerator(
             settings.base_url,
             settings.model,
-            counter,
+            counting.bound,
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
             context_window=whole.context.prompt_limit,
             max_output_tokens=whole.context.reserve,
@@ -244,6 +253,28 @@ def make_fallback(settings: Settings, generator: Generator, counter: TokenCounte
     if not settings.generation.fallback or isinstance(generator, ExtractiveGenerator):
         return None
     return ExtractiveGenerator(counter)
+
+
+def make_rewriter(settings: Settings, generator: Generator, counter: TokenCounter) -> QuestionRewriter:
+    from generation.extractive import ExtractiveGenerator
+    from service.rewriting import LONGEST_REWRITE, ModelRewriter, RuleRewriter
+
+    if settings.conversation.rewrite == "rules":
+        return RuleRewriter()
+    if isinstance(generator, ExtractiveGenerator):
+        raise ConfigurationError(
+            'conversation.rewrite is "model", but the extractive generator is none; set generation.generator too.'
+        )
+    if settings.generation.generator != "openai":
+        return ModelRewriter(generator, counter)
+    seconds = settings.conversation.rewrite_seconds
+    hasty = settings.generation.model_copy(update={"first_token_seconds": seconds, "total_seconds": seconds})
+    short = settings.model_copy(
+        update={"context": settings.context.model_copy(update={"reserve": LONGEST_REWRITE}), "generation": hasty}
+    )
+    from service.token_counting import Counting
+
+    return ModelRewriter(make_generator(hasty, short, Counting(counter, counter)), counter)
 
 
 def make_parsers(settings: IngestionSettings) -> LoaderPool:

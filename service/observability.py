@@ -15,6 +15,7 @@ from domain.jobs import CollectionInfo
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 _TELL_URLS = ("httpx", "httpcore")  # their INFO lines hold whole URLs, and with them keys and questions
+_SUPPORT = {True: "supported", False: "unsupported", None: "uncited"}
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -39,6 +40,21 @@ class Metrics:
             registry=registry,
         )
         self._answers = Counter("fovea_answers", "Answers by outcome.", ("outcome",), registry=registry)
+        self._sentences = Counter(
+            "fovea_answer_sentences",
+            "Sentences of answers by what their evidence says of them: supported, unsupported, uncited.",
+            ("support",),
+            registry=registry,
+        )
+        self._removed_marks = Counter(
+            "fovea_removed_marks", "Citation marks that no evidence has, taken out of answers.", registry=registry
+        )
+        self._rewrites = Counter(
+            "fovea_rewrites", "Questions in conversations by who made them standalone.", ("by",), registry=registry
+        )
+        self._rewrite_tokens = Counter(
+            "fovea_rewrite_tokens", "Tokens of calls to a model to make questions standalone.", registry=registry
+        )
         self._jobs = Counter("fovea_upload_jobs", "Finished upload jobs by result.", ("result",), registry=registry)
         self._documents = Gauge("fovea_documents", "Documents in all collections.", registry=registry)
         self._chunks = Gauge("fovea_chunks", "Chunks in all collections.", registry=registry)
@@ -56,6 +72,12 @@ class Metrics:
     def observe_answer(self, answer: Answer) -> None:
         outcome = "abstained" if answer.abstained else "degraded" if answer.degraded else "answered"
         self._answers.labels(outcome).inc()
+        for sentence in answer.sentences:
+            self._sentences.labels(_SUPPORT[sentence.supported]).inc()
+        self._removed_marks.inc(answer.removed_marks)
+        if rewrite := answer.search.rewrite:
+            self._rewrites.labels("failed" if rewrite.failed else rewrite.by).inc()
+            self._rewrite_tokens.inc(rewrite.tokens)
         self.observe_search(answer.search.bill, answer.timings)
 
     def observe_job(self, result: str) -> None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from context.token_bounds import LearnedBound
+from domain.answers import Context
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import ContextBuilder, DocumentStore, Embedder, Generator, Reranker, TokenCounter
 from domain.search import Candidate, Query, QueryTerm
+from service.rewriting import QuestionRewriter
 from service.scoring import CollectionScoring
 from service.training.setup import TrainingSetup
 
@@ -69,6 +72,10 @@ class Parts:
     generator: Generator
     fallback: Generator | None
     counter: TokenCounter
+    bound: LearnedBound
+    is_abstention: Callable[[str], bool]
+    rewriter: QuestionRewriter
+    sent_once: Callable[[Context], Context]
     clean_text: Callable[[str], str]
     candidates: int
     close: Callable[[], None]

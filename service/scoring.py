@@ -22,7 +22,7 @@ from context.selection import SelectionPolicy, sentences_of
 from domain.calibration import Calibration, ScoreMap, ScoringIdentity, Thresholds
 from domain.errors import StorageError
 from domain.protocols import ContextBuilder, Reranker
-from domain.search import Candidate, Query, ScoredChunk, ScoredSentence
+from domain.search import Candidate, Query, ScoredChunk
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _mapped(scored: Sequence[ScoredChunk], score_map: ScoreMap) -> list[ScoredCh
     for item, own in zip(scored, sentences, strict=True):
         values = chances([one.score for one in own], best, score_map).tolist()
         pairs = zip(own, values, strict=True)
-        mapped.append(replace(item, sentences=tuple(ScoredSentence(one.sentence, value) for one, value in pairs)))
+        mapped.append(replace(item, sentences=tuple(replace(one, score=value) for one, value in pairs)))
     return mapped
 
 

@@ -8,6 +8,7 @@ This module is the only reader of the environment; no component sees a Settings 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,8 +96,31 @@ class ContextSettings(Section):
     )
     reserve: int = Field(default=512, ge=16, description="Tokens kept free for the answer.")
     tokenizer: Path | None = Field(
-        default=None, description="tokenizer.json of the target model; default: the encoder's."
+        default=None,
+        description="Of the model that reads the prompt: its tokenizer.json, a folder that holds it, its name on the "
+        'Hugging Face hub, "o200k_base" or "cl100k_base"; default: by the model\'s name, else the encoder\'s.',
     )
+    max_chunks_per_document: int = Field(
+        default=8, ge=1, description="Chunks of one document in a prompt where other documents have evidence too."
+    )
+    restate_from: int = Field(
+        default=500, ge=0, description="Context tokens from which question and constraints are stated at both ends."
+    )
+    edges_from: int = Field(
+        default=500, ge=0, description="Context tokens from which the strongest evidence stands at both ends."
+    )
+    templates: Path | None = Field(default=None, description="TOML file with prompt wording of your own.")
+
+
+class ConversationSettings(Section):
+    """How a question is read that leans on what was said before."""
+
+    rewrite: Literal["rules", "model"] = Field(
+        default="rules",
+        description="Who makes a follow-up standalone for the search: rules, or the language model of [generation] in "
+        "one short call; where that fails, the rules stand in.",
+    )
+    rewrite_seconds: float = Field(default=5.0, gt=0, description="Deadline of the model's call.")
 
 
 class GenerationSettings(Section):
@@ -143,6 +167,7 @@ class Settings(BaseSettings):
     ingestion: IngestionSettings = IngestionSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     context: ContextSettings = ContextSettings()
+    conversation: ConversationSettings = ConversationSettings()
     generation: GenerationSettings = GenerationSettings()
     server: ServerSettings = ServerSettings()
 
@@ -161,6 +186,13 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         return self.storage.database_url or f"sqlite:///{self.data_dir / 'fovea.db'}"
+
+    @property
+    def tiktoken_dirs(self) -> tuple[Path, ...]:
+        """Where rank files may lie: the folders of tiktoken's cache, in its order, and the models' folder."""
+        named = (os.environ.get(name) for name in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"))
+        cache = Path(tempfile.gettempdir()) / "data-gym-cache"
+        return (*(Path(folder) for folder in named if folder), cache, self.models_dir)
 
     @property
     def models_dir(self) -> Path:

@@ -58,7 +58,11 @@ class EvidenceReply(Reply):
 
 
 class BillReply(Reply):
-    """Tokens of the prompt by part; `avoided` is what plain top-10 chunks would have cost beyond the evidence."""
+    """Tokens of the prompt by part; `avoided` is what plain top-10 chunks would have cost beyond the evidence.
+
+    `margin` is kept free for what the model may count beyond `total`; `reported` is what it said it read, and
+    `difference` is `reported` - `total`.
+    """
 
     system: int
     constraints: int
@@ -71,6 +75,9 @@ class BillReply(Reply):
     avoided: int
     baseline: int
     tokenizer: str
+    margin: int
+    reported: int | None
+    difference: int | None
 
 
 class DroppedReply(Reply):
@@ -81,12 +88,34 @@ class DroppedReply(Reply):
     score: float
 
 
+class NearestReply(SpanReply):
+    """What came nearest to a question that the documents do not answer: a lead, not an answer."""
+
+    document_id: str
+    source: str
+    title: str
+    page: int | None
+    text: str
+    score: float
+
+
+class RewriteReply(Reply):
+    """What was searched for in place of a question that leans on the conversation."""
+
+    question: str
+    by: str = Field(description="none, rules or model")
+    tokens: int = Field(description="Of the model's call, prompt and reply.")
+    failed: bool = Field(description="The model's call gave nothing; the rules stood in.")
+
+
 class SearchReply(Reply):
     question: str
     evidence: list[EvidenceReply]
     context_tokens: int
     bill: BillReply
     dropped: list[DroppedReply]
+    nearest: list[NearestReply] = Field(description="Where nothing answers the question; else empty.")
+    rewrite: RewriteReply | None = Field(description="Null for a question without a conversation.")
     timings: dict[str, float] = Field(description="Milliseconds by stage.")
 
 
@@ -104,6 +133,13 @@ class CitationReply(Reply):
     verified: bool
 
 
+class CitedSentenceReply(SpanReply):
+    """A sentence of the answer; the span counts in the answer's text."""
+
+    marks: list[int]
+    supported: bool | None = Field(description="False: its evidence does not say all of it; null: it cites nothing.")
+
+
 class QuestionTokenReply(SpanReply):
     """A token of the question; the span counts in the question."""
 
@@ -118,6 +154,10 @@ class AttendedTokenReply(SpanReply):
 
 class AttendedSentenceReply(AttendedTokenReply):
     score: float
+    parts: dict[str, float] = Field(
+        description="By name, the log-odds that the score adds up from before a calibration; attention has "
+        "sentence, window, chunk, dense, lexical, network and bias. Empty where a reranker names none."
+    )
 
 
 class AttendedChunkReply(SpanReply):
@@ -159,6 +199,8 @@ class AnswerReply(Reply):
     abstained: bool
     degraded: bool
     citations: list[CitationReply]
+    sentences: list[CitedSentenceReply]
+    removed_marks: int = Field(description="Marks of the model that no evidence has; they are taken out of the text.")
     search: SearchReply
     model: str
     usage: UsageReply
@@ -170,6 +212,8 @@ class FoveaReply(Reply):
 
     answer: str
     citations: list[CitationReply]
+    sentences: list[CitedSentenceReply]
+    removed_marks: int
     abstained: bool
     degraded: bool
     model: str
@@ -177,6 +221,8 @@ class FoveaReply(Reply):
     bill: BillReply
     evidence: list[EvidenceReply]
     dropped: list[DroppedReply]
+    nearest: list[NearestReply]
+    rewrite: RewriteReply | None
     context_tokens: int
 
 

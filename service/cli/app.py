@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from service.cli import batch, calibrating, chat, doctor, documents, explaining, questions, serving, training
+from service.cli import (
+    batch,
+    calibrating,
+    chat,
+    doctor,
+    documents,
+    evaluation,
+    explaining,
+    questions,
+    serving,
+    training,
+)
 from service.cli.options import DataDir, before_command, message, show_version
 
 
@@ -45,5 +56,5 @@ def root(
     before_command.set(data_dir)
 
 
-for module in (documents, questions, explaining, chat, batch, serving, calibrating, training, doctor):
+for module in (documents, questions, explaining, chat, batch, serving, evaluation, calibrating, training, doctor):
     module.register(app)

@@ -23,7 +23,8 @@ def explain(
     document: Annotated[str, typer.Option("--document", help="Id or source of the document, as `fovea list` shows.")],
     chunks: Annotated[int, typer.Option("--chunks", min=1, help="How many of its chunks to show, the best first.")] = 3,
     full: Annotated[
-        bool, typer.Option("--full", help="Add the weight of every token for every token of the question.")
+        bool,
+        typer.Option("--full", help="As text: what each score adds up from. JSON and HTML: weights by question token."),
     ] = False,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write the heat maps, one a head, as a page into this file.")
@@ -39,14 +40,15 @@ def explain(
     """
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise UsageError(f"{str(html)!r} cannot be written: name a file in a folder that exists.")
+    matrix = full and (json or html is not None)  # it may be megabytes, and the map in a terminal has no place for it
     with opened(data_dir, url) as engine:
-        explanation = engine.explain(question, document=document, collection=collection, chunks=chunks, full=full)
+        explanation = engine.explain(question, document=document, collection=collection, chunks=chunks, full=matrix)
     if html is not None:
         _write_page(explanation, html)
     if json:
         print_json(explanation.to_dict())
     elif html is None:
-        _print_map(explanation)
+        _print_map(explanation, full)
 
 
 def _write_page(explanation: Explanation, file: Path) -> None:
@@ -59,8 +61,9 @@ def _write_page(explanation: Explanation, file: Path) -> None:
     message(f"The heat maps are in {file}.")
 
 
-def _print_map(explanation: Explanation) -> None:
+def _print_map(explanation: Explanation, full: bool) -> None:
     from service.cli.heat_map import heat_map
 
-    for part in heat_map(explanation, colour=out.is_terminal and out.color_system is not None and not out.no_color):
+    colour = out.is_terminal and out.color_system is not None and not out.no_color
+    for part in heat_map(explanation, colour, parts=full):
         out.print(part)

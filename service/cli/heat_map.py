@@ -2,13 +2,14 @@
 
 A token is shaded in the colour of the head that attends to it most, the darker the more. The scale of a head ends at
 its most attended token, so that heads which spread their attention can be read beside those which point. Elsewhere
-than on a terminal, `**` marks the tokens of the upper half of the scale.
+than on a terminal, `**` marks the tokens of the upper half of the scale. Where it is asked for, a line under each
+sentence says what its score adds up from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -25,6 +26,7 @@ _FAINTEST = 0.05  # of the scale: paler than this is not seen
 _STRONG = 0.5
 _SHORTEST_SCALE = 0.1  # of one question token's attention: a document that nothing looks at must stay pale
 _BAR = 10
+_INDENT = " " * (_BAR + 6)  # under the share of a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,23 @@ def share(weights: Sequence[float], explanation: Explanation) -> float:
     return sum(weights) / (len(weights) * len(explanation.question_tokens))
 
 
-def heat_map(explanation: Explanation, colour: bool) -> Iterator[RenderableType]:
-    """The explanation in parts, from the question down to the sentences of the last chunk."""
+def heat_map(explanation: Explanation, colour: bool, parts: bool = False) -> Iterator[RenderableType]:
+    """The explanation piece by piece, from the question down to the last chunk's sentences, with `parts` and theirs."""
     scale = scales(explanation)
     yield Text(without_controls(explanation.question), style="bold")
     yield Text(f"in {without_controls(explanation.title or explanation.source)}: {count_of_chunks(explanation)}\n")
     yield coverage_table(explanation, colour)
     yield Group("", legend(explanation, colour))
+    if parts:
+        yield Text("Under it, the log-odds of its score before a calibration, and what they add up from.", style="dim")
     for chunk in explanation.chunks:
         title = without_controls(where(chunk))
         yield Text.assemble("\n", (f"{chunk.score:.3f}", "bold"), "  ", (title, "dim"))
         for sentence in chunk.sentences:
             line = Text(f"{bar(sentence.score)} {sentence.score:.2f} {share(sentence.weights, explanation):6.1%}  ")
             yield line.append(shaded(chunk, sentence, scale) if colour else marked(chunk, sentence, scale))
+            if parts and sentence.parts:
+                yield Text(f"{_INDENT}{sum_of(sentence.parts)}", style="dim")
 
 
 def count_of_chunks(explanation: Explanation) -> str:
@@ -138,6 +144,16 @@ def bar(score: float) -> str:
     """
     full = round(min(max(score, 0.0), 1.0) * _BAR)
     return "█" * full + "░" * (_BAR - full)
+
+
+def sum_of(parts: Mapping[str, float]) -> str:
+    """Log-odds and what they add up from, without what adds nothing.
+
+    >>> sum_of({"sentence": 8.1, "window": 4.5, "network": 0.0, "bias": -14.3})
+    '-1.70 = sentence +8.10  window +4.50  bias -14.30'
+    """
+    summands = "  ".join(f"{without_controls(name)} {value:+.2f}" for name, value in parts.items() if value)
+    return f"{sum(parts.values()):+.2f} = {summands}"
 
 
 def shaded(chunk: AttendedChunk, sentence: AttendedSentence, scale: Sequence[float]) -> Text:

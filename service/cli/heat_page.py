@@ -1,4 +1,4 @@
-"""An explanation as one HTML page: a heat map for each head, with its own scale.
+"""An explanation as one HTML page: a heat map for each head, with its own scale, and what the scores add up from.
 
 The page stands alone. It has no script and loads nothing, and its policy forbids both, whatever a document says;
 everything that comes from a document or a question is escaped.
@@ -6,12 +6,14 @@ everything that comes from a document or a question is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation
 from service.cli.heat_map import count_of_chunks, hue, pieces, scales, shade, where
 from service.cli.printing import without_controls
+
+_RAISES, _LOWERS = "86 180 233", "213 94 0"  # of the same palette as the heads' colours
 
 _STYLE = """
 body { font: 16px/1.7 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; color: #111;
@@ -31,6 +33,10 @@ table { display: block; overflow-x: auto; border-collapse: collapse; font-size: 
 th { font-weight: 400; text-align: right; padding: 0 .4em; white-space: nowrap; }
 thead th { writing-mode: vertical-rl; text-align: left; padding: .4em 0; }
 td { background: rgb(var(--hue) / var(--heat)); border: 1px solid #eee; width: 1.1rem; height: 1.1rem; padding: 0; }
+.parts td { width: auto; padding: .2em .5em; text-align: right; font-variant-numeric: tabular-nums; }
+.parts td.text { background: none; min-width: 20rem; text-align: left; white-space: pre-wrap; }
+.parts td.sum { background: none; font-weight: 600; }
+.parts thead th { writing-mode: horizontal-tb; text-align: right; padding: .2em .5em; }
 """.strip()
 
 _PAGE = """<!doctype html>
@@ -56,6 +62,7 @@ def heat_page(explanation: Explanation) -> str:
     parts = [*_head(explanation)]
     for at in range(len(explanation.heads)):
         parts += _section(explanation, at)
+    parts += _sums(explanation)
     return _PAGE.format(title=_text(explanation.question), style=_STYLE, body="\n".join(parts))
 
 
@@ -120,6 +127,40 @@ def _matrix(explanation: Explanation, chunk: AttendedChunk, head: int) -> Iterat
         cells = "".join(f'<td style="--heat:{_heat(row[at], most)}" title="{row[at]}"></td>' for at in columns)
         yield f'<tr><th scope="row">{_text(token.text)}</th>{cells}</tr>'
     yield "</tbody></table>"
+
+
+def _sums(explanation: Explanation) -> Iterator[str]:
+    """By sentence, the log-odds of its score and what they add up from; nothing where the reranker names no parts."""
+    every = [sentence.parts for chunk in explanation.chunks for sentence in chunk.sentences]
+    names = list(dict.fromkeys(name for parts in every for name in parts))
+    if not names:
+        return
+    most = max(abs(value) for parts in every for value in parts.values())
+    yield '<section id="parts">'
+    yield "<h2>What the scores add up from</h2>"
+    yield (
+        '<p class="note">Log-odds: 0 is a score of 0.5, and more is more likely; blue raises, red lowers. They add up '
+        "to the score before the calibration of the collection, where it has one.</p>"
+    )
+    for chunk in explanation.chunks:
+        yield f"<h3>{chunk.score:.3f} &middot; {_text(where(chunk))}</h3>"
+        yield from _sum_table(chunk, names, most)
+    yield "</section>"
+
+
+def _sum_table(chunk: AttendedChunk, names: Sequence[str], most: float) -> Iterator[str]:
+    titles = "".join(f'<th scope="col">{_text(name)}</th>' for name in ("score", "log-odds", *names, ""))
+    yield f'<table class="parts"><thead><tr>{titles}</tr></thead><tbody>'
+    for sentence in chunk.sentences:
+        sums = f'<td class="sum">{sentence.score:.2f}</td><td class="sum">{sum(sentence.parts.values()):+.2f}</td>'
+        summands = "".join(_summand(sentence.parts.get(name, 0.0), most) for name in names)
+        yield f'<tr>{sums}{summands}<td class="text">{_text(sentence.text)}</td></tr>'
+    yield "</tbody></table>"
+
+
+def _summand(value: float, most: float) -> str:
+    colour = _RAISES if value > 0 else _LOWERS
+    return f'<td style="--hue:{colour};--heat:{_heat(abs(value), most)}">{value:+.2f}</td>'
 
 
 def _is_seen(token: AttendedToken, sentence: AttendedSentence) -> bool:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from context.abstention import NEAREST_TITLES
+from context.language import detect_language
 from domain.answers import Answer, ContextBill, SearchResult
 from domain.jobs import DocumentInfo, DocumentStatus, IngestReport
 
@@ -72,6 +74,7 @@ def print_search(result: SearchResult) -> None:
         out.print(plain(item.text.strip()), "\n")
     if not result.evidence:
         out.print("Nothing in the documents supports an answer.")
+    print_nearest(result)
     out.print(f"[dim]{bill_line(result.bill)}[/]")
 
 
@@ -88,9 +91,23 @@ def print_sources(answer: Answer) -> None:
         out.print(
             f"[dim]\\[{item.mark}] {plain(item.title or item.source)}{page}: {plain(_short(item.quote))}[/]{state}"
         )
+    for sentence in answer.unsupported:
+        out.print(f"[yellow]Not supported by its evidence:[/] {plain(_short(sentence))}")
+    if answer.removed_marks:
+        out.print(f"[yellow]{answer.removed_marks} citation marks without evidence were taken out.[/]")
+    print_nearest(answer.search)
     if answer.degraded:
         out.print("[yellow]The language model did not answer; this is the extractive answer.[/]")
     out.print(f"[dim]{bill_line(answer.search.bill)}[/]")
+
+
+def print_nearest(result: SearchResult) -> None:
+    """What came nearest where nothing answers, under a heading in the question's language."""
+    if result.nearest:
+        out.print(NEAREST_TITLES[detect_language(result.question)])
+    for item in result.nearest:
+        page = f", page {item.page}" if item.page else ""
+        out.print(f"[dim]- {plain(item.title or item.source)}{page}: {plain(_short(item.text))}[/]")
 
 
 def bill_line(bill: ContextBill) -> str:
@@ -101,9 +118,10 @@ def bill_line(bill: ContextBill) -> str:
     '150 evidence tokens sent instead of 2,000 (92 % avoided); prompt 252 of 8,192'
     """
     share = f" ({100 * bill.avoided // bill.baseline} % avoided)" if bill.baseline else ""
+    reported = f", {bill.reported:,} by the model's own count" if bill.reported is not None else ""
     return (
         f"{bill.evidence:,} evidence tokens sent instead of {bill.baseline:,}{share}; "
-        f"prompt {bill.total:,} of {bill.limit:,}"
+        f"prompt {bill.total:,} of {bill.limit:,}{reported}"
     )
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from attention_core.attention import scaled_dot_product_attention
 from attention_core.codec import QuantizedTokenCodec
+from attention_core.interaction import InteractionWeights
+from attention_core.interaction_module import Interaction
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import Forms, ScorerWeights
 from domain.documents import Chunk, DocumentRef, Sentence, Span
@@ -295,3 +297,127 @@ def test_what_stands_in_the_title_or_a_heading_counts_for_the_chunk_below_it() -
     (led,) = rerank(asked, replace(rows, stored=under))
     assert led.score > bare.score
     assert led.sentences[0].score > bare.sentences[0].score
+
+
+# -- explaining --------------------------------------------------------------------------------------------------------
+
+PARTS = ["sentence", "window", "chunk", "dense", "lexical", "network", "bias"]
+
+
+def random_network(seed: int = 0) -> InteractionWeights:
+    torch.manual_seed(seed)
+    network = Interaction(WIDTH, hidden=12, pooled=6).eval()
+    torch.nn.init.normal_(network.out.weight)
+    return network.weights()
+
+
+def likes(word: str, log_odds: float) -> InteractionWeights:
+    """A network that adds `log_odds` to a sentence in which `word` stands, and hardly anything to another."""
+    weights = Interaction(WIDTH, hidden=1, pooled=1).weights()
+    still = {name: np.zeros_like(value) for name, value in weights.tensors().items()}
+    still["beta"][0] = 30.0
+    still["key"][:, 0] = 2 * vector_of(word)
+    still["first_bias"][0] = -1.0  # a cosine of 1 gives 1, and one up to a half gives nothing
+    still["pooled"][0, 0] = 1.0
+    still["out"][0] = log_odds
+    return InteractionWeights.of(still)
+
+
+def with_network(network: InteractionWeights, floor: float | None = None) -> AttentionReranker:
+    return AttentionReranker(CODEC, ScorerWeights(projection=None, interaction=network, dense_floor=floor))
+
+
+def log_odds_of(score: float) -> float:
+    return math.log(score / (1 - score))
+
+
+def test_a_network_has_a_head_of_its_own() -> None:
+    assert AttentionReranker(CODEC).head_names == ("meaning", "same token")
+    assert with_network(random_network()).head_names == ("meaning", "same token", "network")
+    (shown,) = with_network(random_network()).explain(question("gallium boils"), [GALLIUM])
+    assert shown.attention is not None and shown.attention.weights.shape == (3, 2, 7)
+
+
+def test_the_head_of_the_network_is_what_each_token_added_divided_as_it_looked() -> None:
+    (first, second) = with_network(likes("gallium", 5.0)).explain(question("gallium boils"), [GALLIUM, BOILING])
+    assert first.attention is not None and second.attention is not None
+    weights = first.attention.weights[2]
+    assert weights[0].round(3).tolist() == [0, 0, 1, 0, 0, 0, 0]  # five log-odds through "gallium" are one unit
+    assert weights[1].max() < 1e-3, "no token that the network liked looked at 'boils'"
+    assert second.attention.weights[2].max() == 0
+    assert first.sentences[1].parts is not None
+    assert first.sentences[1].parts["network"] == pytest.approx(5, abs=0.01)
+
+
+def test_what_added_little_keeps_a_small_weight_and_what_took_away_has_none() -> None:
+    asked, pool = question("gallium boils"), [GALLIUM, BOILING]
+    (little, _) = with_network(likes("gallium", 0.25)).explain(asked, pool)
+    assert little.attention is not None
+    assert little.attention.weights[2, 0, 2] == pytest.approx(0.25, abs=0.01)
+    lowered = with_network(likes("gallium", -5.0)).explain(asked, pool)
+    assert [one.attention.weights[2].max() for one in lowered if one.attention is not None] == [0, 0]
+    parts = next(one for one in lowered if one.chunk.id == "c1").sentences[1].parts
+    assert parts is not None and parts["network"] == pytest.approx(-5, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_token_of_the_question_gives_the_network_more_than_one(seed: int) -> None:
+    shown = with_network(random_network(seed)).explain(question("gallium boils"), [GALLIUM, SUGAR, BOILING])
+    heads = np.concatenate([one.attention.weights for one in shown if one.attention is not None], axis=2)
+    assert heads.min() >= 0 and heads.sum(axis=2).max() <= 1 + 1e-5
+    assert heads[2].max() > 0
+
+
+@pytest.mark.parametrize("network", [None, *map(random_network, range(4))])
+def test_parts_add_up_to_the_log_odds_of_the_score(network: InteractionWeights | None) -> None:
+    bare = candidate("Gallium boils. Tea cools.", 4, packed=False, dense=0.8)
+    pool = [GALLIUM, replace(SUGAR, scores={"dense": 0.9, "lexical": 1.1}), BOILING, bare]
+    weights = ScorerWeights(projection=None, interaction=network, dense_floor=0.75)
+    shown = AttentionReranker(CODEC, weights).explain(question("gallium boils", {"gallium": 3.0, "boils": 1.0}), pool)
+    assert sum(len(one.sentences) for one in shown) == 9
+    for one in shown:
+        for sentence in one.sentences:
+            assert sentence.parts is not None and list(sentence.parts) == PARTS
+            assert sum(sentence.parts.values()) == pytest.approx(log_odds_of(sentence.score), abs=3e-5)
+            judged = network is not None and one.chunk.id != "c4"
+            assert (sentence.parts["network"] != 0) is judged
+
+
+def test_each_part_is_a_summand_of_the_linear_form() -> None:
+    forms = Forms(np.array([2.0, 3.0, 5.0, 7.0, 11.0], np.float32), sentence_bias=-13.0)
+    reranker = AttentionReranker(CODEC, ScorerWeights(projection=None, forms=forms, dense_floor=0.75))
+    asked = question("gallium boils", {"gallium": 2.0, "boils": 1.0})
+    text = "Gallium melts. Water boils."
+    (shown,) = reranker.explain(asked, [candidate(text, dense=0.85, lexical=3.3)])
+    stored = CODEC.decode(CODEC.encode(tokens_of(text))).vectors
+    best = asked.tokens.vectors @ stored.T  # type: ignore[union-attr]
+    own = np.array([best[:, :2].max(axis=1), best[:, 2:].max(axis=1)]) @ [2 / 3, 1 / 3]
+    whole = best.max(axis=1) @ [2 / 3, 1 / 3]
+    for sentence, evidence in zip(shown.sentences, own, strict=True):
+        expected = [2 * evidence, 3 * whole, 5 * whole, 7 * 0.1 / 0.25, 11 * 0.5, 0.0, -13.0]
+        assert sentence.parts == pytest.approx(dict(zip(PARTS, expected, strict=True)), abs=1e-4)
+
+
+def test_a_search_pays_for_no_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_: object) -> None:
+        raise AssertionError("explained without being asked")
+
+    reranker = with_network(random_network())
+    plain = reranker.rerank(question("gallium boils"), [GALLIUM, BOILING])
+    shown = reranker.explain(question("gallium boils"), [GALLIUM, BOILING])
+    for name in ("attribute", "attention_weights", "sentence_parts"):
+        monkeypatch.setattr(f"attention_core.reranker.{name}", unwanted)
+    assert reranker.rerank(question("gallium boils"), [GALLIUM, BOILING]) == plain
+    assert {sentence.parts for one in plain for sentence in one.sentences} == {None}
+    assert [replace(one, attention=None) for one in shown] == plain, "explaining changes no score"
+    with pytest.raises(AssertionError, match="without being asked"):
+        reranker.explain(question("gallium boils"), [GALLIUM, BOILING])
+
+
+def test_sentences_have_their_parts_where_the_question_has_no_tokens() -> None:
+    asked = replace(question("gallium boils"), tokens=None)
+    (shown,) = with_network(random_network()).explain(asked, [GALLIUM])
+    assert shown.attention is None
+    for sentence in shown.sentences:
+        assert sentence.parts is not None
+        assert sum(sentence.parts.values()) == pytest.approx(log_odds_of(sentence.score), abs=3e-5)

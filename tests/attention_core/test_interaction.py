@@ -1,14 +1,21 @@
-"""The interaction network: numpy and torch agree, chunks do not see each other, and it starts by adding nothing."""
+"""The interaction network: numpy and torch agree, chunks do not see each other, it starts by adding nothing, and what
+it adds is divided among the tokens without a remainder.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attention_core.batching import Layout
 from attention_core.evidence import Evidence
-from attention_core.interaction import InteractionWeights, interact, sentence_numbers
+from attention_core.interaction import Attribution, InteractionWeights, attribute, interact, sentence_numbers
 from attention_core.interaction_module import NUMBERS, Interaction
 
 WIDTH = 16
@@ -117,3 +124,109 @@ def test_weights_survive_a_round_trip_into_a_new_module() -> None:
     again.start_from(InteractionWeights.of(network.weights().tensors()))
     for name, value in network.weights().tensors().items():
         np.testing.assert_array_equal(value, again.weights().tensors()[name])
+
+
+# -- attribution -------------------------------------------------------------------------------------------------------
+
+
+class Read(NamedTuple):
+    """What the network reads: the arguments of `interact` and of `attribute` but for the weights."""
+
+    tokens: np.ndarray
+    similarity: np.ndarray
+    question: np.ndarray
+    weights: np.ndarray
+    numbers: np.ndarray
+    layout: Layout
+
+
+def read(chunks: list[list[int]], seed: int = 0, tokens: np.ndarray | None = None) -> Read:
+    rng = np.random.default_rng(seed)
+    place, question = layout(chunks), unit(rng, 5, WIDTH)
+    rows = unit(rng, len(place.token_sentence), WIDTH) if tokens is None else tokens
+    shares = rng.random(5).astype(np.float32)
+    numbers = rng.normal(size=(place.n_sentences, NUMBERS)).astype(np.float32)
+    return Read(rows, rows @ question.T, question, shares / shares.sum(), numbers, place)
+
+
+def by_sentence(found: Attribution, place: Layout) -> np.ndarray:
+    return np.bincount(place.token_sentence, weights=found.tokens, minlength=place.n_sentences) + found.rest
+
+
+layouts = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(chunks=layouts.filter(lambda chunks: sum(map(sum, chunks)) > 0), seed=st.integers(0, 1_000))
+def test_what_tokens_and_rest_give_is_what_the_network_added(chunks: list[list[int]], seed: int) -> None:
+    """Also to sentences without a token, which have a rest alone."""
+    seen, network = read(chunks, seed), learned(seed).weights()
+    added, _ = interact(*seen, network)
+    found = attribute(*seen, network)
+    assert found.tokens.shape == (len(seen.tokens),) and found.rest.shape == (seen.layout.n_sentences,)
+    np.testing.assert_allclose(by_sentence(found, seen.layout), added, atol=1e-5)
+
+
+def test_the_remainder_is_none_in_double_precision() -> None:
+    """With the digits of a double nothing is left, so what is left with those of a single is rounding."""
+    chunks = [[7, 1, 2], [1, 0], [3, 3]]
+    single, network = read(chunks, 3), learned(3).weights()
+    double = Read(*(part.astype(np.float64) for part in single[:5]), single.layout)
+    network = InteractionWeights.of({name: value.astype(np.float64) for name, value in network.tensors().items()})
+    added, _ = interact(*double, network)
+    assert np.abs(added).max() > 0.1
+    np.testing.assert_allclose(by_sentence(attribute(*double, network), double.layout), added, atol=1e-12)
+
+
+def by_hand() -> InteractionWeights:
+    """Two units that read the first two entries of a token; one pooled unit, 2 max_0 + 3 max_1 + 4 mean_0 + n_0 - 1."""
+    network = Interaction(WIDTH, hidden=2, pooled=1).weights()
+    still = {name: np.zeros_like(value) for name, value in network.tensors().items()}
+    still["key"][:2] = np.eye(2)
+    still["pooled"][[0, 1, 2, 4], 0] = 2, 3, 4, 1
+    still["pooled_bias"][0] = -1
+    still["out"][0] = 0.5
+    return InteractionWeights.of(still)
+
+
+def rows(*entries: tuple[float, float]) -> np.ndarray:
+    table = np.zeros((len(entries), WIDTH), np.float32)
+    table[:, :2] = entries
+    return table
+
+
+def test_a_token_has_the_maxima_that_it_wins_and_its_part_of_the_mean() -> None:
+    one = read([[3]], tokens=rows((0.8, 0.1), (0.4, 0.5), (0.0, 0.2)))
+    one = one._replace(numbers=np.array([[0.3] + [0.0] * 7], np.float32))
+    found = attribute(*one, by_hand())
+    # 2 * 0.8 and 3 * 0.5 to the winners, 4 / 3 of its own first entry to each; the half of it all goes out.
+    expected = [(1.6 + 4 * 0.8 / 3) / 2, (1.5 + 4 * 0.4 / 3) / 2, 0.0]
+    np.testing.assert_allclose(found.tokens, expected, atol=1e-6)
+    assert found.rest[0] == pytest.approx((0.3 - 1) / 2)
+    assert interact(*one, by_hand())[0][0] == pytest.approx((1.6 + 1.5 + 4 * 1.2 / 3 + 0.3 - 1) / 2, abs=1e-6)
+
+
+def test_a_pooled_unit_that_is_off_gives_nothing_to_anyone() -> None:
+    one = read([[2]], tokens=rows((0.1, 0.0), (0.0, 0.1)))._replace(numbers=np.zeros((1, NUMBERS), np.float32))
+    found = attribute(*one, by_hand())
+    assert found.tokens.tolist() == [0.0, 0.0] and found.rest.tolist() == [0.0]
+
+
+def test_tokens_that_tie_for_a_maximum_share_it() -> None:
+    """Also where a kernel has rounded one of them otherwise in its last bit."""
+    other = float(np.nextafter(np.float32(0.8), np.float32(1)))
+    one = read([[3]], tokens=rows((0.8, 0.0), (other, 0.0), (0.2, 0.6)))
+    one = one._replace(numbers=np.ones((1, NUMBERS), np.float32))
+    found = attribute(*one, by_hand())
+    each = (1.6 / 2 + 4 * 0.8 / 3) / 2
+    np.testing.assert_allclose(found.tokens, [each, each, (1.8 + 4 * 0.2 / 3) / 2], atol=1e-6)
+
+
+def test_looks_are_a_softmax_over_the_question_that_its_weights_lean_on() -> None:
+    one = read([[1]])._replace(weights=np.array([0.5, 0.5, 0.0, 0.0, 0.0], np.float32))
+    network = replace(learned().weights(), beta=np.array([2.0], np.float32))
+    looks = attribute(*one, network).looks
+    heard = np.exp(2 * one.similarity[0, :2])
+    np.testing.assert_allclose(looks[0, :2], heard / heard.sum(), atol=1e-4)
+    assert looks.shape == (1, 5) and looks[0, 2:].max() < 1e-4
+    assert looks.sum() == pytest.approx(1, abs=1e-6)

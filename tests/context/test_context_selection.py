@@ -10,7 +10,8 @@ import pytest
 from context.budget import TokenBudget
 from context.selection import EvidenceSelector, Selection, SelectionPolicy
 from context.templates import WORDINGS
-from domain.search import GAP, ScoredChunk
+from domain.documents import Sentence, Span
+from domain.search import GAP, ScoredChunk, ScoredSentence
 from tests.context.context_examples import Source, WordCounter, document, ranked
 
 PLAIN = SelectionPolicy(keep_above=0.0, relative_to_best=0.5, abstain_below=0.0)
@@ -188,6 +189,98 @@ def test_one_document_cannot_fill_the_prompt() -> None:
     assert [item.document_id for item in selection.evidence].count("doc-a") == 3
     assert "doc-b" in {item.document_id for item in selection.evidence}
     assert sorted(reasons(selection).values()) == ["document_cap"] * 3
+
+
+def test_the_only_document_with_evidence_may_send_more_chunks() -> None:
+    greedy = document([(f"Claim {n} about rent number {n}.", 0.9) for n in range(6)], per_chunk=1, name="a")
+    silent = document([("The cat is grey.", 0.1)], name="b")
+    selection = select(ranked(greedy, silent), policy=replace(PLAIN, max_chunks_per_document=3))
+    assert len(selection.evidence) == 6
+    assert reasons(selection) == {"doc-b-v-0": "below_threshold"}
+
+
+def windows(source: Source, first: Span, second: Span) -> list[ScoredChunk]:
+    """Two overlapping chunks of one document, as a chunker with fixed windows cuts them."""
+    (whole,) = source.scored
+    cut = []
+    for ordinal, span in enumerate((first, second)):
+        sentence = Sentence(0, span)
+        chunk = replace(whole.chunk, id=f"doc-a-v-{ordinal}", ordinal=ordinal, span=span, text=span.of(source.text))
+        stored = replace(whole.stored, chunk=replace(chunk, sentences=(sentence,)))
+        score = 0.9 - ordinal / 10
+        cut.append(replace(whole, stored=stored, score=score, sentences=(ScoredSentence(sentence, score),)))
+    return cut
+
+
+def test_what_two_windows_share_is_sent_once() -> None:
+    source = document([("The rent is 500 euros a month. Heating is another 80 euros.", 0.9)])
+    first, second = Span(0, 40), Span(12, 59)  # "... month. Heating i" and "500 euros ..."
+    selection = select(windows(source, first, second))
+    assert [item.spans for item in selection.evidence] == [(Span(0, 40),), (Span(40, 59),)]
+    assert "".join(texts(selection)) == source.text[:59]
+
+
+def test_a_window_with_nothing_but_a_full_stop_of_its_own_is_a_duplicate() -> None:
+    source = document([("The rent is 500 euros a month. Heating is another 80 euros.", 0.9)])
+    selection = select(windows(source, Span(0, 58), Span(31, 59)))
+    assert reasons(selection) == {"doc-a-v-1": "duplicate"}
+
+
+CODE = [
+    "Install it so:",
+    "```sh\npip install fovea",
+    "fovea ingest docs/",
+    "fovea serve\n```",
+    "The page opens by itself.",
+]
+
+
+def code(best: int, score: float = 0.9) -> Source:
+    return document([(text, score if at == best else 0.0) for at, text in enumerate(CODE)], joint="\n\n")
+
+
+@pytest.mark.parametrize("best", [1, 2, 3])
+def test_a_line_of_code_brings_its_fenced_block(best: int) -> None:
+    (item,) = select(ranked(code(best))).evidence
+    assert item.text == "```sh\npip install fovea\n\nfovea ingest docs/\n\nfovea serve\n```"
+
+
+def test_prose_beside_code_brings_none_of_it() -> None:
+    assert texts(select(ranked(code(0)))) == ["Install it so:"]
+    assert texts(select(ranked(code(4)))) == ["The page opens by itself."]
+
+
+def test_a_block_of_code_that_does_not_fit_is_cut_and_the_cut_is_marked() -> None:
+    sentences = [(text, 0.9 if at in (1, 3) else 0.0) for at, text in enumerate(CODE)]
+    policy = replace(PLAIN, code_tokens=5, gap_tokens=0)
+    (item,) = select(ranked(document(sentences, joint="\n\n")), policy=policy).evidence
+    assert item.text == "```sh\npip install fovea" + GAP + "fovea serve\n```"
+
+
+def test_the_end_of_a_block_that_began_in_the_chunk_before_is_kept_together() -> None:
+    source = document([("fovea ingest docs/", 0.9), ("fovea serve\n```", 0.0), ("Done.", 0.0)], joint="\n\n")
+    assert texts(select(ranked(source))) == ["fovea ingest docs/\n\nfovea serve\n```"]
+
+
+def test_a_chain_of_pronouns_is_followed_to_the_name() -> None:
+    sentences = [("Ada Lovelace wrote it.", 0.0), ("She was young.", 0.0), ("She was paid 20 pounds.", 0.9)]
+    (item,) = select(ranked(document(sentences))).evidence
+    assert item.text.startswith("Ada Lovelace wrote it.")
+
+
+def test_a_pronoun_that_opens_a_chunk_brings_the_end_of_the_chunk_before() -> None:
+    sentences = [("The flat is bright.", 0.0), ("The deposit is two rents.", 0.1), ("It is paid back in May.", 0.9)]
+    source = document([*sentences, ("The cat is grey.", 0.0)], per_chunk=2)
+    selection = select(ranked(source))
+    assert sorted(texts(selection)) == ["It is paid back in May.", "The deposit is two rents."]
+
+
+def test_a_chunk_under_another_heading_is_no_antecedent() -> None:
+    sentences = [("The deposit is two rents.", 0.1), ("It is paid back in May.", 0.9)]
+    before, after = document(sentences, per_chunk=1).scored
+    chunk = replace(before.chunk, heading_path=("Pets",))
+    other = replace(before, stored=replace(before.stored, chunk=chunk))
+    assert texts(select([after, other])) == ["It is paid back in May."]
 
 
 def test_chunks_beyond_the_most_are_dropped_by_rank() -> None:

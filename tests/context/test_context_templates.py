@@ -41,9 +41,9 @@ def test_the_language_of_a_question(text: str, expected: str) -> None:
 @pytest.mark.parametrize("name", ["en", "zh-hans", "zh-hant"])
 def test_the_system_part_asks_for_the_abstention_that_is_recognised(name: language.Language) -> None:
     wording = WORDINGS[name]
-    assert wording.unknown in system_base(name, None, think=False)
+    assert wording.unknown in system_base(wording, None, think=False)
     assert is_abstention(wording.unknown)
-    assert is_abstention(abstention(name, "Lease", "p. 3"))
+    assert is_abstention(abstention(wording, "Lease", "p. 3"))
     assert is_abstention(f"**Answer:** {wording.unknown}")
 
 
@@ -80,11 +80,11 @@ def test_an_answer_is_no_abstention(text: str) -> None:
 
 def test_an_abstention_names_the_nearest_passage() -> None:
     assert (
-        abstention("zh-hans", "租约", "第 3 页")
+        abstention(WORDINGS["zh-hans"], "租约", "第 3 页")
         == "我不知道：文档中没有能回答这个问题的内容。最接近的内容见《租约》第 3 页。"
     )
-    assert abstention("en") == "I don't know: the documents do not answer this question."
+    assert abstention(WORDINGS["en"]) == "I don't know: the documents do not answer this question."
 
 
 def test_without_constraints_there_is_no_section_for_them() -> None:
-    assert constraints_section("en", ()) == ""
+    assert constraints_section(WORDINGS["en"], ()) == ""

@@ -79,8 +79,8 @@ def test_a_running_server_says_it_over_http_the_client_and_the_command_line(data
             assert told(last.to_dict()) == answer
             assert "".join(parts) == answer["answer"]
             assert told(_over_chat(http, question)) == {
-                **{name: answer[name] for name in ("answer", "citations", "abstained", "degraded", "model")},
-                **{name: search[name] for name in ("bill", "evidence", "dropped", "context_tokens")},
+                **{name: answer[name] for name in _OF_THE_ANSWER},
+                **{name: search[name] for name in _OF_THE_SEARCH},
             }
         question = QUESTIONS[0]
         found = fovea_json("search", question, "--max-tokens", LIMIT, "--url", url)
@@ -88,6 +88,10 @@ def test_a_running_server_says_it_over_http_the_client_and_the_command_line(data
         second = fovea("list", "--data-dir", data_dir)
         assert second.returncode == 2, "the directory has one owner"
         assert "--url" in second.stderr or "in use" in second.stderr
+
+
+_OF_THE_ANSWER = ("answer", "citations", "sentences", "removed_marks", "abstained", "degraded", "model")
+_OF_THE_SEARCH = ("bill", "evidence", "dropped", "context_tokens", "nearest", "rewrite")
 
 
 def _over_chat(http, question):

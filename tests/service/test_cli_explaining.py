@@ -18,7 +18,7 @@ from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, E
 from fovea import open_engine
 from service.api.app import create_app
 from service.cli import main
-from service.cli.heat_map import bar, heat_map, pieces, scales, shade
+from service.cli.heat_map import bar, heat_map, pieces, scales, shade, sum_of
 from service.cli.heat_page import heat_page
 from service.settings import EncoderSettings, Settings
 from tests.service.api_fakes import FakeJobQueue
@@ -71,11 +71,11 @@ def explanation(tmp_path):
         return engine.explain(QUESTION, document="lamp.txt", full=True)
 
 
-def small(text, *tokens, sentences=None, heads=("first", "second")):
+def small(text, *tokens, sentences=None, heads=("first", "second"), parts=None):
     """An explanation of one chunk that begins at character 100: tokens are (start, end, weights) in `text`."""
     made = tuple(AttendedToken(Span(a, b).shifted(100), text[a:b], weights) for a, b, weights in tokens)
     cut = tuple(
-        AttendedSentence(Span(a, b).shifted(100), text[a:b], 0.5, (0.5,) * len(heads))
+        AttendedSentence(Span(a, b).shifted(100), text[a:b], 0.5, (0.5,) * len(heads), parts or {})
         for a, b in sentences or ((0, len(text)),)
     )
     span = Span(100, 100 + len(text))
@@ -84,7 +84,7 @@ def small(text, *tokens, sentences=None, heads=("first", "second")):
     return Explanation("Who?", "doc-1", "note.txt", "Note", "default", "attention", heads, asked, (chunk,), 4)
 
 
-def printed(explanation, colour):
+def printed(explanation, colour, parts=False):
     console = Console(
         file=io.StringIO(),
         force_terminal=colour,
@@ -92,7 +92,7 @@ def printed(explanation, colour):
         width=200,
         soft_wrap=True,
     )
-    for part in heat_map(explanation, colour):
+    for part in heat_map(explanation, colour, parts):
         console.print(part, highlight=False, emoji=False)
     return console.file.getvalue()
 
@@ -130,6 +130,25 @@ def test_elsewhere_than_on_a_terminal_the_words_that_count_stand_between_stars(i
     told = json.loads(indexed("explain", "灯塔的电池多久更换一次？", "--document", "灯塔.md", "--json")[1])
     assert told["heads"] and all(name in shown for name in told["heads"])
     assert any(line.split()[:1] == ["塔"] for line in shown.splitlines()), "the question's tokens, with their coverage"
+
+
+def test_the_full_map_says_under_each_sentence_what_its_score_adds_up_from(indexed):
+    command = ("explain", "灯塔的电池多久更换一次？", "--document", "灯塔.md")
+    plain, full = (indexed(*command, *more)[1].splitlines() for more in ((), ("--full",)))
+    told = json.loads(indexed(*command, "--json")[1])
+    sentences = [sentence for chunk in told["chunks"] for sentence in chunk["sentences"]]
+    added = [line.strip() for line in full if line not in plain]
+    assert "before a calibration" in added[0]
+    assert added[1:] == [sum_of(sentence["parts"]) for sentence in sentences]
+    assert len(sentences) > 1 and all("bias -" in line for line in added[1:])
+
+
+def test_the_full_map_needs_no_weights_by_question_token(indexed, monkeypatch):
+    monkeypatch.setattr("service.explaining._MAX_FULL_WEIGHTS", 1)
+    command = ("explain", QUESTION, "--document", "lamp.txt", "--full")
+    assert indexed(*command)[0] == 0
+    status, _, errors = indexed(*command, "--json")
+    assert status == 2 and "at most 1 are given" in errors
 
 
 def test_the_page_is_written_beside_the_json_or_instead_of_the_map(indexed, tmp_path):
@@ -202,6 +221,16 @@ def test_no_escape_sequence_and_no_markup_of_a_document_reaches_the_terminal(col
     assert "\x1b[2J" not in shown and "\x9b" not in shown and "\x1b]" not in shown and "\x07" not in shown
     assert "[2J[red]" in shown and "[/] \\[/] 31m" in shown
     assert "[bold]Who?" in shown
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_parts_stand_under_their_sentence_only_where_they_are_asked_for_and_known(colour):
+    parts = {"sentence": 3.25, "network": 0.0, "\x1b[2Jword": -0.5, "bias": -4.0}
+    known = small("alpha", (0, 5, (0.5, 0.5)), parts=parts)
+    shown = printed(known, colour, parts=True)
+    assert "-1.25 = sentence +3.25  [2Jword -0.50  bias -4.00" in shown and "\x1b[2J" not in shown
+    assert "bias" not in printed(known, colour)
+    assert " = " not in printed(small("alpha", (0, 5, (0.5, 0.5))), colour, parts=True)
 
 
 def test_a_document_that_nothing_looks_at_stays_pale():
@@ -320,6 +349,25 @@ def test_with_the_matrix_each_map_has_a_table_of_the_sentence_that_its_head_atte
     assert '<th scope="col">beta</th>' in second and '<th scope="col">alpha</th>' not in second
     assert '<tr><th scope="row">Who</th><td style="--heat:1.00" title="0.4"></td></tr>' in first
     assert "<table" not in heat_page(explanation)
+
+
+def test_the_page_ends_with_what_the_scores_add_up_from():
+    parts = {"<sentence>": 3.0, "network": 0.0, "bias": -4.0}
+    page = heat_page(small("alpha & beta", (0, 5, (0.4, 0.1)), parts=parts))
+    table = page.split('<section id="parts">')[1]
+    titles = ("score", "log-odds", "&lt;sentence&gt;", "network", "bias", "")
+    assert "".join(f'<th scope="col">{name}</th>' for name in titles) in table
+    assert '<td class="sum">0.50</td><td class="sum">-1.00</td>' in table
+    assert '<td style="--hue:86 180 233;--heat:0.75">+3.00</td>' in table
+    assert '<td style="--hue:213 94 0;--heat:1.00">-4.00</td>' in table
+    assert '<td class="text">alpha &amp; beta</td>' in table
+    assert Seen(page).open == []
+    assert 'id="parts"' not in heat_page(small("alpha", (0, 5, (0.4, 0.1))))
+
+
+def test_a_page_whose_parts_are_all_nothing_shades_none():
+    page = heat_page(small("alpha", (0, 5, (0.4, 0.1)), parts={"sentence": 0.0}))
+    assert ';--heat:0">+0.00</td>' in page
 
 
 def test_the_page_keeps_the_characters_between_the_tokens_of_the_question(explanation):

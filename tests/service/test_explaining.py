@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+import torch
 
 from attention_core.codec import codec_for
+from attention_core.interaction_module import Interaction
+from attention_core.reranker import AttentionReranker
+from attention_core.scorer import ScorerWeights
 from domain.calibration import Calibration, ScoreMap, ScoringQuality, Thresholds
 from domain.errors import IndexModelMismatch, NotFound, UsageError
 from domain.explanation import Explanation
@@ -146,6 +150,26 @@ def test_a_document_that_no_search_would_find_is_explained_beside_what_is_found(
     assert {token.coverage[0] for token in explanation.question_tokens} == {round(9 / 24, 4)}
 
 
+def test_a_reranker_that_names_no_parts_leaves_them_empty(opened):
+    (chunk,) = opened(reranker=Even()).explain(QUESTION, document="lamp").chunks
+    assert [sentence.parts for sentence in chunk.sentences] == [{}, {}]
+
+
+def test_what_a_network_did_is_a_head_and_a_part(opened):
+    torch.manual_seed(0)
+    network = Interaction(HashingEncoder().dim)
+    torch.nn.init.normal_(network.out.weight)
+    weights = ScorerWeights(projection=None, interaction=network.weights())
+    explanation = opened(reranker=AttentionReranker(codec_for(None), weights)).explain(QUESTION, document="lamp")
+    assert explanation.heads == ("meaning", "same token", "network")
+    (chunk,) = explanation.chunks
+    assert len(chunk.weights) == 3 and 0 < chunk.weights[2] <= len(explanation.question_tokens)
+    added = [sentence.parts["network"] for sentence in chunk.sentences]
+    assert min(map(abs, added)) > 0
+    for sentence in chunk.sentences:
+        assert 1 / (1 + math.exp(-sum(sentence.parts.values()))) == pytest.approx(sentence.score, abs=5e-4)
+
+
 # -- any weights -------------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +217,15 @@ def test_a_sentence_holds_the_mass_of_its_own_tokens(samples):
         for sentence in chunk.sentences:
             own = [token.weights for token in chunk.tokens if sentence.span.contains(token.span)]
             np.testing.assert_allclose(np.sum(own, axis=0), sentence.weights, atol=1e-4 * len(own))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_parts_of_a_sentence_add_up_to_its_score(samples, name):
+    explanation = samples.explain(QUESTIONS[name], document=str(SAMPLES / name), chunks=99)
+    for sentence in (one for chunk in explanation.chunks for one in chunk.sentences):
+        assert list(sentence.parts) == ["sentence", "window", "chunk", "dense", "lexical", "network", "bias"]
+        chance = 1 / (1 + math.exp(-sum(sentence.parts.values())))  # seven parts of four decimals
+        assert chance == pytest.approx(sentence.score, abs=2e-4)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -332,7 +365,7 @@ def test_sentence_scores_are_those_that_the_calibration_of_the_collection_makes_
     for raw, chance in zip(before.sentences, after.sentences, strict=True):
         logit = 0.5 * math.log(raw.score / (1 - raw.score)) - 1.0
         assert chance.score == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-3)
-        assert chance.weights == raw.weights
+        assert (chance.weights, chance.parts) == (raw.weights, raw.parts)
     scores = {sentence.span: sentence.score for sentence in after.sentences}
     assert [scores[item.span] for item in found.sentences] == pytest.approx(
         [item.score for item in found.sentences], abs=1e-4

@@ -106,8 +106,9 @@ def _fovea(answer: Answer) -> dict[str, Any]:
     whole = answer.to_dict()
     search = whole["search"]
     return {
-        **{name: whole[name] for name in ("answer", "citations", "abstained", "degraded", "model", "timings")},
-        **{name: search[name] for name in ("bill", "evidence", "dropped", "context_tokens")},
+        **{name: whole[name] for name in ("answer", "citations", "sentences", "removed_marks", "abstained")},
+        **{name: whole[name] for name in ("degraded", "model", "timings")},
+        **{name: search[name] for name in ("bill", "evidence", "dropped", "nearest", "rewrite", "context_tokens")},
     }
 
 

@@ -50,6 +50,26 @@ function chip(cited, openSource) {
   );
 }
 
+/** The passages that came nearest to a question without an answer, each opening its document. */
+export function renderNearest(nearest, openSource) {
+  if (!nearest || !nearest.length) return [];
+  const items = nearest.map((item) => {
+    const heading = (item.title || item.source) + (item.page === null ? "" : `, ${t("page", { page: item.page })}`);
+    const open = element("button", { type: "button", class: "link heading", onclick: () => openSource([item]) }, heading);
+    return element("li", {}, open, element("q", {}, item.text));
+  });
+  return [element("div", { class: "passages nearest" }, t("nearest"), element("ul", {}, ...items))];
+}
+
+/** The sentences that say what their evidence does not, in the answer's own words. */
+export function renderDoubts({ answer, sentences }) {
+  const characters = Array.from(answer); // offsets count code points
+  const doubted = (sentences || []).filter((item) => item.supported === false);
+  return doubted.map((item) =>
+    element("p", { class: "note doubted" }, t("doubted"), " ", element("q", {}, characters.slice(item.start, item.end).join(""))),
+  );
+}
+
 /** A line on what was sent and avoided, opening to the parts of the prompt and to what was left out. */
 export function renderBill(fovea, openSource) {
   const { bill, evidence, dropped, timings } = fovea;

@@ -1,7 +1,7 @@
 // The chat page: asks, shows the answer as it comes, then its citations and its bill.
 
 import { Problem, events, getJson, onKeyNeeded, postJson, setKey } from "./api.js";
-import { renderBill, renderText } from "./answer.js";
+import { renderBill, renderDoubts, renderNearest, renderText } from "./answer.js";
 import { showDocuments, showMore, upload } from "./documents.js";
 import { byId, element } from "./dom.js";
 import { closeSource, openSource } from "./source.js";
@@ -71,6 +71,7 @@ function finish(answer, text, fovea) {
   text.classList.remove("waiting");
   text.replaceChildren(...renderText(fovea.answer, fovea.citations, show));
   if (fovea.abstained) answer.prepend(element("p", { class: "note" }, t("abstained")));
+  answer.append(...renderNearest(fovea.nearest, show), ...renderDoubts(fovea));
   if (fovea.degraded) answer.prepend(element("p", { class: "note" }, t("degraded")));
   answer.append(renderBill(fovea, show));
   byId("model").textContent = fovea.model;

@@ -1,0 +1,103 @@
+"""Which documents of a labelled set may judge trained weights, and the set as the product has ingested it.
+
+`benchmarks.weights` makes a collection with the name of the set, and `fovea train` holds documents of it out by a hash
+of their ids there. The same hash is taken here, whatever collection the measurement itself uses:
+
+    levelling     half of the held-out documents: stopped the training and set the levels of the scores
+    comparison    the other half: decided nothing that is fitted
+
+A set that no weights are trained on is held out as a whole, and divided into such halves as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attention_core.scorer import ScorerWeights
+from benchmarks.labelled import load_set
+from domain.documents import document_id
+from domain.search import DEFAULT_TENANT
+from service.bootstrap import build_parts
+from service.engine import Engine
+from service.factories import scorer_weights
+from service.labelled_questions import LabelledQuestion
+from service.parts import Parts
+from service.settings import EncoderSettings, Settings
+from service.training.split import split_clusters
+
+UNSEEN = ("xquad-en",)  # sets that nothing is trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Names of held-out documents, as the questions of the set name them."""
+
+    levelling: frozenset[str]
+    comparison: frozenset[str]
+
+    @property
+    def both(self) -> frozenset[str]:
+        return self.levelling | self.comparison
+
+
+def held_out(name: str, documents: Iterable[str]) -> Halves:
+    """The halves of the set `name`; `documents`: the sources of all documents that its questions are about."""
+    if name in UNSEEN:
+        ordered = sorted(set(documents), key=lambda one: hashlib.sha256(one.encode()).digest())
+        return Halves(frozenset(ordered[0::2]), frozenset(ordered[1::2]))
+    known = {f"document {document_id(DEFAULT_TENANT, name, one)}": one for one in documents}
+    split = split_clusters(known, 0)
+    return Halves(*(frozenset(known[cluster] for cluster in half) for half in (split.levelling, split.comparison)))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The questions of a set about the two halves of its held-out documents."""
+
+    name: str
+    corpus: Path
+    levelling: tuple[LabelledQuestion, ...]
+    comparison: tuple[LabelledQuestion, ...]
+
+
+def load(folder: Path, most: int) -> HeldOut:
+    """The set in `folder` with at most `most` questions in each half, drawn with seed 0; 0 takes all."""
+    whole = load_set(folder, 0)
+    asked = [
+        LabelledQuestion(one.id, one.question, one.answers, one.document, one.start)
+        for one in whole.questions
+        if one.question.strip()
+    ]
+    halves = held_out(folder.name, (one.document for one in asked if one.document))
+    levelling, comparison = (
+        _some([one for one in asked if one.document in half], most) for half in (halves.levelling, halves.comparison)
+    )
+    return HeldOut(folder.name, whole.corpus, levelling, comparison)
+
+
+def _some(questions: Sequence[LabelledQuestion], most: int) -> tuple[LabelledQuestion, ...]:
+    return tuple(random.Random(0).sample(questions, most) if 0 < most < len(questions) else questions)
+
+
+@contextmanager
+def ingested(corpus: Path, weights: Path | None, cache: Path, model: str) -> Iterator[tuple[Parts, ScorerWeights]]:
+    """The parts over the ingested set in `corpus`'s folder, and the weights they use; None means the untrained ones.
+
+    The copies in `cache` are those of `benchmarks.attention`; what is missing there is ingested first.
+    """
+    choice = "untrained" if weights is None else str(weights)
+    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights=choice)
+    own = scorer_weights(Settings(data_dir=cache, encoder=encoder))
+    if own is None:
+        raise ValueError(f"There are no weights for the encoder {model}; name a model that has some with --model.")
+    set_name = corpus.parent.name
+    folder = cache / model / (f"{set_name}-{own.digest}" if own.about.get("trained") else set_name)
+    parts = build_parts(Settings(data_dir=folder, encoder=encoder))
+    with Engine(parts) as engine:
+        engine.ingest([corpus])
+        yield parts, own

@@ -1,0 +1,90 @@
+"""What to say beside "I don't know": the nearest passages, marked as no answer, and a word on other languages.
+
+An abstention without a lead is a dead end. The three documents that came nearest to the question are named with their
+best sentence each. Where all of them are written in another language than the question, the text says so: a question
+finds less across languages, and asking again in theirs often helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from context.language import Language, detect_language
+from context.selection import sentences_of
+from domain.answers import Context, NearestPassage
+from domain.documents import page_of
+from domain.search import Evidence, ScoredChunk
+
+MOST_PASSAGES = 3
+
+NEAREST_TITLES: dict[Language, str] = {
+    "en": "Nearest passages, not an answer:",
+    "zh-hans": "最接近的内容（不是答案）：",
+    "zh-hant": "最接近的內容（不是答案）：",
+}
+# (language of the question, whether the documents are Chinese)
+_OTHER_LANGUAGE: dict[tuple[Language, bool], str] = {
+    ("en", True): " The nearest documents are in Chinese; the same question in Chinese may find more.",
+    ("zh-hans", False): "最接近的文档是英文的，用英文再问一次也许能找到答案。",
+    ("zh-hant", False): "最接近的文件是英文的，用英文再問一次也許能找到答案。",
+}
+
+
+def with_nearest(context: Context, scored: Sequence[ScoredChunk]) -> Context:
+    """An abstention with the passages that came nearest; a context that holds evidence comes back unchanged."""
+    if not context.abstention or not scored:
+        return context
+    nearest = nearest_passages(scored)
+    hint = other_language(context.question, [passage.text for passage in nearest])
+    return replace(context, nearest=nearest, abstention=context.abstention + hint)
+
+
+def nearest_passages(scored: Iterable[ScoredChunk], most: int = MOST_PASSAGES) -> tuple[NearestPassage, ...]:
+    """The best sentence of each of the `most` best documents, best first; `scored` is best first."""
+    found: dict[str, NearestPassage] = {}
+    for item in scored:
+        sentences = sentences_of(item)
+        if item.document.id in found or not sentences:
+            continue
+        best = max(sentences, key=lambda one: one.score)
+        found[item.document.id] = NearestPassage(
+            document_id=item.document.id,
+            source=item.document.source,
+            title=item.document.title,
+            page=page_of(item.chunk.pages, best.sentence.span.start) if item.chunk.pages else None,
+            span=best.sentence.span,
+            text=item.chunk.sentence_text(best.sentence),
+            score=best.score,
+        )
+        if len(found) == most:
+            break
+    return tuple(found.values())
+
+
+def nearest_of_evidence(evidence: Iterable[Evidence], most: int = MOST_PASSAGES) -> tuple[NearestPassage, ...]:
+    """The same out of evidence that was sent, for a model that found no answer in it."""
+    found: dict[str, NearestPassage] = {}
+    for item in sorted(evidence, key=lambda item: -item.score):
+        if not item.sentences or item.document_id in found or len(found) == most:
+            continue
+        best = max(item.sentences, key=lambda one: one.score)
+        found[item.document_id] = NearestPassage(
+            document_id=item.document_id,
+            source=item.source,
+            title=item.title,
+            page=item.page_at(best.span.start),
+            span=best.span,
+            text=item.part(best.span),
+            score=best.score,
+        )
+    return tuple(found.values())
+
+
+def other_language(question: str, texts: Sequence[str]) -> str:
+    """A sentence for an abstention where all texts are in another language than the question; else empty."""
+    asked = detect_language(question)
+    are_chinese = {detect_language(text) != "en" for text in texts}
+    if len(are_chinese) != 1:
+        return ""
+    return _OTHER_LANGUAGE.get((asked, are_chinese.pop()), "")

@@ -1,0 +1,196 @@
+"""One selection in progress: sentences are taken while they fit, each with what it cannot be read without."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from context.budget import TokenBudget
+from context.drafts import draft_evidence, sentences_of
+from context.duplicates import SaidBefore
+from context.rendering import render
+from context.templates import Wording
+from context.wholeness import code_block, header_row, leans_on_predecessor
+from domain.answers import DropReason
+from domain.documents import Chunk
+from domain.search import Evidence, ScoredChunk, ScoredSentence
+
+if TYPE_CHECKING:
+    from context.selection import SelectionPolicy
+
+_SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
+_SEAM_TOKENS = 4  # what a sentence can save at most by standing next to another one: pieces that merge at its ends
+_LONGEST_CHAIN = 2  # sentences before a pronoun: its name stands there, or the thread is lost
+
+
+class Picking:
+    """What was taken of each chunk so far, what it costs, and why other chunks were refused."""
+
+    def __init__(
+        self,
+        scored: Sequence[ScoredChunk],
+        ceiling: int,
+        wording: Wording,
+        budget: TokenBudget,
+        policy: SelectionPolicy,
+    ) -> None:
+        self.sentences = [sentences_of(item) for item in scored]
+        self.drafts: dict[int, Evidence] = {}
+        self.refusals: dict[int, DropReason] = {}
+        self._scored, self._wording, self._budget, self._policy = scored, wording, budget, policy
+        self._left = ceiling
+        self._taken: dict[int, frozenset[int]] = {}
+        self._costs: dict[int, int] = {}
+        self._places = {(item.chunk.document_id, item.chunk.ordinal): index for index, item in enumerate(scored)}
+        self._per_document: Counter[str] = Counter()
+        self._most_per_document = len(scored)
+        self._said = SaidBefore()
+
+    def take_all(self, threshold: float) -> None:
+        """Take every sentence that reaches the threshold, best first; ties go to the better chunk, then by place."""
+        offers = [
+            (-item.score, index, place)
+            for index, sentences in enumerate(self.sentences)
+            for place, item in enumerate(sentences)
+            if item.score >= threshold
+        ]
+        if len({self._scored[index].chunk.document_id for _, index, _ in offers}) > 1:
+            self._most_per_document = self._policy.max_chunks_per_document
+        for _, index, place in sorted(offers):
+            refusal = self._take(index, place)
+            if refusal is not None:
+                self.refusals.setdefault(index, refusal)
+
+    def close_gaps(self) -> None:
+        """Add each single short sentence that stands between two taken ones."""
+        for index, taken in list(self._taken.items()):
+            for place in sorted(taken):
+                if place + 1 not in taken and place + 2 in taken and self._is_short(index, place + 1):
+                    self._try(index, self._taken[index] | self._unsaid(index, {place + 1}))
+
+    def _take(self, index: int, place: int) -> DropReason | None:
+        """Take one sentence with its glue where both fit, alone where only that fits; else say why not."""
+        taken = self._taken.get(index, frozenset())
+        if place in taken:
+            return None
+        chunk = self._scored[index].chunk
+        text = chunk.sentence_text(self.sentences[index][place].sentence)
+        if self._budget.count(text) > self._left + _SEAM_TOKENS:
+            return "budget"  # seen at a glance: nothing needs to be rendered to know it
+        if not self._trim(index, place):
+            return "duplicate"
+        if not taken:
+            refusal = self._closed_to(chunk)
+            if refusal is not None:
+                return refusal
+        wanted = taken | {place} | self._glue(index, place)
+        if not (self._try(index, wanted) or self._try(index, taken | {place})):
+            return "budget"
+        self._take_end_of_chunk_before(index, place)
+        return None
+
+    def _closed_to(self, chunk: Chunk) -> DropReason | None:
+        """Why no further chunk, or none of this document, is taken."""
+        if len(self._taken) >= self._policy.max_chunks:
+            return "rank"
+        if self._per_document[chunk.document_id] >= self._most_per_document:
+            return "document_cap"
+        return None
+
+    def _trim(self, index: int, place: int) -> bool:
+        """Cut off what chunks that overlap this one have sent of the sentence; False when nothing new is left."""
+        chunk, item = self._scored[index].chunk, self.sentences[index][place]
+        rest = self._said.unsent(chunk.document_id, item.sentence.span, chunk.sentence_text(item.sentence))
+        if rest is None:
+            return False
+        if rest != item.sentence.span:
+            trimmed = replace(item, sentence=replace(item.sentence, span=rest))
+            own = self.sentences[index]
+            self.sentences[index] = (*own[:place], trimmed, *own[place + 1 :])
+        return True
+
+    def _glue(self, index: int, place: int) -> frozenset[int]:
+        """The places of the sentences without which this one cannot be read, less what is sent already."""
+        chunk, sentences = self._scored[index].chunk, self.sentences[index]
+        texts = [chunk.sentence_text(item.sentence) for item in sentences]
+        block = code_block(texts, place)
+        if block is not None:
+            return self._unsaid(index, block if self._cost(texts, block) <= self._policy.code_tokens else ())
+        header = _header_place(chunk, sentences, place)
+        if header is None and chunk.header is None:
+            header = header_row(texts, place)  # a table that no loader marked, for example in plain text
+        if header is not None:
+            return self._unsaid(index, {header} if self._cost(texts, {header}) <= self._policy.header_tokens else ())
+        return self._unsaid(index, self._antecedents(texts, place))
+
+    def _antecedents(self, texts: Sequence[str], place: int) -> range:
+        """The places of the sentences before one that leans on them, as far back as they lean themselves."""
+        first = place
+        while first and place - first < _LONGEST_CHAIN and leans_on_predecessor(texts[first]):
+            if self._cost(texts, range(first - 1, place)) > self._policy.predecessor_tokens:
+                break
+            first -= 1
+        return range(first, place)
+
+    def _take_end_of_chunk_before(self, index: int, place: int) -> None:
+        """Where a taken sentence leans on the end of the chunk before, and that is a candidate too, send it as well."""
+        chunk = self._scored[index].chunk
+        if place or not leans_on_predecessor(chunk.sentence_text(self.sentences[index][place].sentence)):
+            return
+        before = self._places.get((chunk.document_id, chunk.ordinal - 1))
+        if (
+            before is None
+            or not self.sentences[before]
+            or self._scored[before].chunk.heading_path != chunk.heading_path
+        ):
+            return
+        last, taken = len(self.sentences[before]) - 1, self._taken.get(before, frozenset())
+        text = self._scored[before].chunk.sentence_text(self.sentences[before][last].sentence)
+        if last in taken or self._budget.count(text) > self._policy.predecessor_tokens or not self._trim(before, last):
+            return
+        if taken or self._closed_to(chunk) is None:
+            self._try(before, taken | {last})
+
+    def _try(self, index: int, places: frozenset[int]) -> bool:
+        """Take exactly these sentences of a chunk if their rendering fits; False leaves everything as it was."""
+        draft = draft_evidence(self._scored[index], [self.sentences[index][place] for place in sorted(places)])
+        cost = self._budget.count(render(draft, self._wording)) + _SEPARATOR_TOKENS
+        if cost - self._costs.get(index, 0) > self._left:
+            return False
+        self._left -= cost - self._costs.get(index, 0)
+        if index not in self._taken:
+            self._per_document[draft.document_id] += 1
+        self._remember(index, places - self._taken.get(index, frozenset()))
+        self._taken[index], self._costs[index] = places, cost
+        self.drafts[index] = replace(draft, tokens=cost)
+        return True
+
+    def _remember(self, index: int, places: frozenset[int]) -> None:
+        chunk = self._scored[index].chunk
+        for place in places:
+            sentence = self.sentences[index][place].sentence
+            self._said.add(chunk.document_id, sentence.span, chunk.sentence_text(sentence))
+
+    def _unsaid(self, index: int, places: Iterable[int]) -> frozenset[int]:
+        """Those places whose stretch of the document no chunk has sent any of."""
+        chunk, sentences = self._scored[index].chunk, self.sentences[index]
+        return frozenset(
+            place for place in places if not self._said.touches(chunk.document_id, sentences[place].sentence.span)
+        )
+
+    def _cost(self, texts: Sequence[str], places: Iterable[int]) -> int:
+        return sum(self._budget.count(texts[place]) for place in places)
+
+    def _is_short(self, index: int, place: int) -> bool:
+        chunk, sentence = self._scored[index].chunk, self.sentences[index][place].sentence
+        return self._budget.count(chunk.sentence_text(sentence)) <= self._policy.gap_tokens
+
+
+def _header_place(chunk: Chunk, sentences: Sequence[ScoredSentence], place: int) -> int | None:
+    """The place of the sentence that holds the header of the row at `place`; None where the chunk does not hold it."""
+    header = chunk.header
+    if header is None or not sentences[place].sentence.is_row:
+        return None
+    return next((at for at, item in enumerate(sentences) if item.sentence.span.contains(header)), None)

@@ -1,0 +1,139 @@
+"""A sentence as the sequence of what it says: words, numbers, dates, and the small words that join them.
+
+Two sentences are compared unit by unit (context/reading.py). A unit is a word in its base form, a code such as AP-300,
+one Han character, or a number or date with its value, however it is written: "5 March 2020" and "2020-03-05" are one
+unit, and so are "3.5 million" and "350万". A unit of measurement right behind a number is part of the number, and is
+compared elsewhere (context/measures.py). Function words are left out, except those that turn or join: prepositions,
+possessives, forms of "be", conjunctions and punctuation, which are kept as links and breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from context.facts import Located, located_facts
+from context.inflection import base_form
+from context.language import HAN, STOP_WORDS
+from context.measures import end_of_measure
+from context.numerals import compatible
+
+Kind = Literal["word", "name", "han", "number", "date", "link", "break"]
+CONTENT: frozenset[Kind] = frozenset(("word", "name", "han", "number", "date"))
+
+
+class Unit(NamedTuple):
+    """One thing that a sentence says. `aliases` are the other keys under which a source's unit may be named."""
+
+    kind: Kind
+    key: str
+    aliases: frozenset[str] = frozenset()
+
+
+# AP-300, 53T6, 16th, the 1990s; but 350k, 5m and 10km are numbers with what belongs to them.
+_CODE = re.compile(
+    r"(?<![a-z0-9_.])(?:[a-z]+[-./]?\d[a-z0-9]*(?:[-./][a-z0-9]+)*|\d+[a-z]+\d[a-z0-9]*|\d+(?:st|nd|rd|th)|\d{2,4}'?s)"
+    r"(?![a-z0-9_])",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    rf"(?P<code>{_CODE.pattern})"
+    rf"|(?P<han>[{HAN}])"
+    r"|(?P<possessive>'s\b|(?<=s)'(?!\w))"
+    rf"|(?P<word>[^\W\d_{HAN}][^\W_{HAN}]*(?:[-'](?!s\b)[^\W_{HAN}]+)*)"
+    r"|(?P<break>[,;:.!?\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u3001|()\n\u2014])"
+    rf"|(?P<rest>[^\W_{HAN}]+)",
+    re.IGNORECASE,
+)
+# Prepositions: which of them stands between two words decides who does what to whom.
+LINKS = frozenset(
+    """to from by against for into out off up down over under above below before after until till since through with
+    without of in on at as than like about between among during via per across behind beyond near toward towards upon
+    within""".split()
+)
+_BREAKS = frozenset(
+    "and but while whereas which who whom whose that or because although though so nor if unless".split()
+)
+_BE = frozenset("is are was were be been being".split())
+_HAN_LINKS = frozenset("的由被把对對从從向给給比将將以于於在自")
+_HAN_FILLERS = frozenset("了是和与與及就而且但其此这這那吗嗎呢吧啊们們之等着著过過为為个個")
+# Said of a source, not by it; and what is compared as the period of a number.
+_UNSAID = frozenset(
+    map(
+        base_form,
+        """also mention text passage percent per cent pcm annum hourly daily weekly monthly quarterly yearly
+        annual annually mr mrs ms dr prof""".split(),
+    )
+)
+_HAN_DATE_WORDS = frozenset("年月日号號")
+
+
+def units_of(text: str) -> tuple[Unit, ...]:
+    """The units of a text in order; empty for a text that says nothing.
+
+    >>> [unit.key for unit in units_of("The rent is 840 pounds a month.")]
+    ['rent', 'be', '840', '.']
+    """
+    found: list[Unit] = []
+    plain = compatible(text).replace("\u2019", "'")
+    codes = [(match.start(), match.end()) for match in _CODE.finditer(plain)]
+    position = 0
+    for fact in located_facts(plain):
+        within_code = any(start < fact.end and fact.start < end for start, end in codes) and not fact.is_date
+        if fact.start < position or within_code:
+            continue
+        found.extend(_words(plain, position, fact.start))
+        found.append(_numeric(fact))
+        position = end_of_measure(plain, fact.end) if fact.is_amount else fact.end
+    found.extend(_words(plain, position, len(plain)))
+    return tuple(found)
+
+
+def content_of(units: tuple[Unit, ...]) -> list[Unit]:
+    """The units that say something themselves."""
+    return [unit for unit in units if unit.kind in CONTENT]
+
+
+def _words(plain: str, start: int, end: int) -> list[Unit]:
+    units = (_unit(match, plain) for match in _TOKEN.finditer(plain, start, end))
+    return [unit for unit in units if unit is not None]
+
+
+def _unit(match: re.Match[str], plain: str) -> Unit | None:
+    kind, text = match.lastgroup, match[0]
+    if kind == "break":
+        return Unit("break", text)
+    if kind == "possessive":
+        return Unit("link", "'s")
+    if kind == "han":
+        return _han(text)
+    if kind in ("code", "rest"):
+        return Unit("name", text.casefold())
+    return _word(text, plain[max(0, match.start() - 2) : match.start()])
+
+
+def _han(char: str) -> Unit | None:
+    if char in _HAN_FILLERS:
+        return None
+    return Unit("link" if char in _HAN_LINKS else "han", char)
+
+
+def _word(text: str, before: str) -> Unit | None:
+    plain = text.casefold()
+    if plain in _BREAKS:
+        return Unit("break", plain)
+    if plain in LINKS or plain in _BE:
+        return Unit("link", "be" if plain in _BE else plain)
+    key = base_form(plain)
+    # The first word of a sentence has a capital whatever it is.
+    is_name = text[0].isupper() and bool(before.strip(" \"'(“‘「")) and before.strip()[-1:] not in ".!?。"
+    if (plain in STOP_WORDS or key in _UNSAID) and not (is_name and text.isupper() and text != "I"):
+        return None
+    return Unit("name" if is_name or (text.isupper() and len(text) > 1) else "word", key)
+
+
+def _numeric(fact: Located) -> Unit:
+    """A number with its value as key; a date answers to its parts as well."""
+    if not fact.is_date:
+        return Unit("number", fact.key)
+    return Unit("date", fact.key, frozenset(fact.parts) | _HAN_DATE_WORDS)
