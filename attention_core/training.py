@@ -36,6 +36,7 @@ from domain.errors import DomainError, UsageError
 from domain.search import FloatArray
 
 _HELD_OUT, _HELD_CANDIDATES = 32, 8  # questions a set and candidates a question: a check costs about ten steps
+_SCALES = tuple(2 ** (power / 4) for power in range(-6, 7))  # .35 to 2.8
 _CLIP = 1.0
 _STRIDE = 1_000_003
 _LEAST_RATE = 0.02
@@ -264,15 +265,17 @@ def _scorer(weights: ScorerWeights, sets: Sequence[TrainingSet]) -> TrainableSco
 
 
 def _loss_of(scorer: TrainableScorer, sets: Sequence[TrainingSet], top: TopLayers | None) -> float:
-    """Mean sentence loss of the final scores, sets with equal weight."""
-    by_set: dict[str, list[float]] = {}
+    """Mean sentence loss of the final scores at the scale that suits them best, sets with equal weight.
+
+    Scores are brought to a scale after training, so how sure they are must not count against how right they are.
+    """
+    by_set: dict[str, list[torch.Tensor]] = {}
     with torch.no_grad():
         for batch in held_out_batches(sets, _HELD_OUT, _HELD_CANDIDATES):
-            scores = scorer(batch, top)
-            loss = sentence_loss(scores.sentences, batch, batch.allowed & batch.listed)
-            by_set.setdefault(batch.source.name, []).append(float(loss))
-    means = [sum(losses) / len(losses) for losses in by_set.values()]
-    return sum(means) / len(means)
+            logits, judged = scorer(batch, top).sentences, batch.allowed & batch.listed
+            losses = torch.stack([sentence_loss(scale * logits, batch, judged) for scale in _SCALES])
+            by_set.setdefault(batch.source.name, []).append(losses)
+    return float(torch.stack([torch.stack(losses).mean(0) for losses in by_set.values()]).mean(0).min())
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

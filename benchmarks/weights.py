@@ -37,6 +37,7 @@ from service.settings import EncoderSettings, Settings
 
 SETS = ("nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test", "policyqa")
 _MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and judge
+_FEWER = {"policyqa": 600}  # asks the same of many documents: such questions teach sentences only
 _GRAM, _ALIKE = 13, 0.25
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 CACHE = Path(__file__).parent / ".cache"
@@ -80,7 +81,9 @@ def _purged(
     asked = [one for one in questions if one.document in known]
     teaching = [one for one in asked if one.document not in held]
     holding = [one for one in asked if one.document in held]
-    return TrainingCorpus(name, kept, _some(teaching, _MOST) + _some(holding, _HELD), held, len(documents) - len(kept))
+    return TrainingCorpus(
+        name, kept, _some(teaching, _FEWER.get(name, _MOST)) + _some(holding, _HELD), held, len(documents) - len(kept)
+    )
 
 
 def _some(questions: list[LabelledQuestion], most: int) -> list[LabelledQuestion]:
@@ -120,24 +123,17 @@ def ingest(engine: Engine, sets: Sequence[TrainingCorpus], cache: Path) -> None:
         engine.ingest([path], collection=one.name)
 
 
-def train(
-    sets: Sequence[TrainingCorpus], model: str, cache: Path, output: Path, steps: int, made: int
-) -> TrainingReport:
-    """Ingest with the encoder as it came, train, and write what is better into `output`."""
+def train(sets: Sequence[TrainingCorpus], model: str, cache: Path, **request: Any) -> TrainingReport:
+    """Ingest with the encoder as it came, train as the `request` says, write what is better into its output folder."""
+    shown = " ".join(f"--{name} {request[field]}" for name, field in (
+        ("steps", "steps"), ("seeds", "seeds"), ("made", "self_supervised")
+    ))  # fmt: skip
     names = ",".join(one.name for one in sets)
-    command = f"python -m benchmarks.weights --data DATA --model {model} --sets {names} --steps {steps} --made {made}"
+    command = f"python -m benchmarks.weights --data DATA --model {model} --sets {names} {shown}"
     with build_engine(training_settings(model, cache)) as engine, Stages() as stages:
         ingest(engine, sets, cache)
-        return engine.train(
-            {one.name: one.questions for one in sets},
-            progress=stages.update,
-            adapt=True,
-            seeds=3,
-            steps=steps,
-            self_supervised=made,
-            output=output,
-            command=command,
-        )
+        questions = {one.name: one.questions for one in sets}
+        return engine.train(questions, progress=stages.update, adapt=True, command=command, **request)
 
 
 def main() -> None:
@@ -146,16 +142,27 @@ def main() -> None:
     parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
     parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders to train on")
     parser.add_argument("--unseen", default=",".join(UNSEEN), help="those that nothing alike may be trained on")
-    parser.add_argument("--steps", type=int, default=300, help="of each of the three seeds")
+    parser.add_argument("--steps", type=int, default=500, help="of each seed")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--made", type=int, default=600, help="questions that each collection asks itself")
     parser.add_argument("--output", type=Path, default=_WEIGHTS, help="where the weights go")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
+    parser.add_argument("--dry-run", action="store_true", help="compare only; without it the same command then saves")
     given = parser.parse_args()
     sets = corpora(given.data, given.sets.split(","), given.unseen.split(","))
     for one in sets:
         print(f"{one.name}: {len(one.documents)} documents ({one.left_out} near-duplicates left out), "
               f"{len(one.questions)} questions", flush=True)  # fmt: skip
-    report = train(sets, given.model, given.cache, given.output, given.steps, given.made)
+    report = train(
+        sets,
+        given.model,
+        given.cache,
+        steps=given.steps,
+        seeds=given.seeds,
+        self_supervised=given.made,
+        output=given.output,
+        dry_run=given.dry_run,
+    )
     print(orjson.dumps(report.to_dict(), option=orjson.OPT_INDENT_2).decode())
 
 

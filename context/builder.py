@@ -86,7 +86,7 @@ class ContextBuilder:
     ) -> tuple[Prompt, Selection]:
         """The fullest prompt within the bounds: lower the ceiling of the evidence until the messages hold them."""
         ordinals = {item.chunk.id: item.chunk.ordinal for item in scored}
-        room = ceiling - self._budget.count(history) - self._budget.count(fence("f" * 6, [""]))
+        room = ceiling - self._budget.count(history) - self._budget.count(fence("00", [""]))
         while True:
             selection = self._selector.select(scored, max(0, room), wording)
             prompt = layout.arrange(history, selection.evidence, ordinals)

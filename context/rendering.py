@@ -15,13 +15,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import count, pairwise
 
 from context.marks import neutralise_marks
 from context.templates import WORDINGS, Wording
 from domain.search import GAP, Evidence
 
-_NONCE_DIGITS = 6  # few tokens; collisions are excluded by looking, not by luck
+_LEAST_DIGITS = 2  # of a nonce: one token; collisions are excluded by looking, not by luck
 _LONGEST_LABEL_PART = 60  # characters of a title or heading: glue must not cost more than the sentence it explains
 _CELL = " | "
 
@@ -59,12 +59,20 @@ def neutralise(text: str, wording: Wording | None = None) -> str:
 
 
 def fence_nonce(question: str, texts: Sequence[str]) -> str:
-    """Six hexadecimal digits that occur in none of `texts`; the same request gives the same nonce."""
-    joined = "\x00".join((question, *texts)).casefold()
-    digest = hashlib.sha256(joined.encode("utf-8", "surrogatepass"))
-    while digest.hexdigest()[:_NONCE_DIGITS] in joined:
-        digest.update(b"again")
-    return digest.hexdigest()[:_NONCE_DIGITS]
+    """A short number that occurs in none of `texts`; the same request gives the same nonce.
+
+    It stands twice in every prompt: six hexadecimal digits were 6 tokens each time, two decimal ones are one. Where
+    the texts hold every number of so few digits, or the 90 that are tried, it has one more.
+    """
+    joined = "\x00".join((question, *texts))
+    drawn = int.from_bytes(hashlib.sha256(joined.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    for digits in count(_LEAST_DIGITS):
+        least = 10 ** (digits - 1)
+        for step in range(90):
+            nonce = str(least + (drawn + step) % (9 * least))
+            if nonce not in joined:
+                return nonce
+    raise AssertionError("a text is finite")
 
 
 def fence(nonce: str, items: Sequence[str]) -> str:

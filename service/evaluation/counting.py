@@ -62,7 +62,7 @@ class LayoutCosts:
         self._labels: dict[tuple[str, str], int] = {}
 
     def frame(self) -> int:
-        return self._counter.count(fence("f" * 6, [""]))
+        return self._counter.count(fence("00", [""]))
 
     def label(self, candidate: Candidate, wording: Wording) -> int:
         """Mark, title, place and separator."""

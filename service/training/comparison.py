@@ -23,7 +23,6 @@ from service.question_encoding import encode_question
 
 BUDGETS = (128, 256)  # context tokens
 TOLERATED_LOSS = 0.01  # of the mean of the three measures, in one collection
-_TELLING = 30  # questions: what fewer of them seem to lose is chance
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ def overall(before: Sequence[Marks], after: Sequence[Marks]) -> Gain:
 def verdict(collections: Sequence[CollectionGain]) -> tuple[bool, str]:
     """Whether the new weights are better, and the figures that say so."""
     mean = sum(one.gain.mean for one in collections) / len(collections)
-    lost = [one for one in collections if one.gain.mean < -TOLERATED_LOSS and one.questions >= _TELLING]
+    lost = [one for one in collections if one.gain.mean < -TOLERATED_LOSS and one.gain.high < 0]
     figures = f"{100 * mean:+.1f} points on average over {_count(len(collections), 'collection')}"
     if mean <= 0:
         return False, f"not better on the held-out questions: {figures}"

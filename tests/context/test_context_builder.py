@@ -56,7 +56,7 @@ def test_the_prompt_reads_system_evidence_question(lease: Source) -> None:
     system, user = context.messages
     assert (system.role, user.role) == ("system", "user")
     assert system.content.startswith("You answer questions from the user's documents.\n\n## Rules\n- ")
-    nonce = re.search(r"<evidence (\w{6})>", user.content)
+    nonce = re.search(r"<evidence (\d{2})>", user.content)
     assert nonce is not None
     assert user.content == (
         f"<evidence {nonce[1]}>\n[1] Lease\nRent is 500 euros. Heating is 80 euros.\n</evidence {nonce[1]}>"

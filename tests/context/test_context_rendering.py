@@ -85,7 +85,7 @@ def test_l6_only_our_own_fence_and_marks_stand_in_the_block(text: str, title: st
     builder = ContextBuilder(WordCounter(), limit=32_000, reserve=0)
     context = builder.build(query("What is the rent?"), list(source.scored), AskOptions())
     user = context.messages[1].content
-    opening, closing = re.findall(r"^<evidence (\w{6})>$|^</evidence (\w{6})>$", user, re.MULTILINE)
+    opening, closing = re.findall(r"^<evidence (\d{2,})>$|^</evidence (\d{2,})>$", user, re.MULTILINE)
     nonce = opening[0]
     assert closing[1] == nonce
     assert user.count(nonce) == 2
@@ -101,11 +101,16 @@ def test_ordinary_text_is_shown_as_it_is() -> None:
 def test_the_nonce_avoids_every_text_that_holds_it() -> None:
     first = fence_nonce("Rent?", ["text"])
     texts = ["text"]
-    while (nonce := fence_nonce("Rent?", texts)) not in "".join(texts) and len(texts) < 5:
-        texts.append(nonce.upper())  # a document that guessed it, in another case
-        assert fence_nonce("Rent?", texts).casefold() not in "".join(texts).casefold()
+    while (nonce := fence_nonce("Rent?", texts)) not in "\n".join(texts) and len(texts) < 5:
+        texts.append(f"1{nonce}5")  # a document that guessed it
     assert len(texts) == 5
-    assert fence_nonce("Rent?", ["text"]) == first
+    assert fence_nonce("Rent?", ["text"]) == first and len(first) == 2
+
+
+def test_the_nonce_grows_where_every_short_number_is_taken() -> None:
+    taken = " ".join(map(str, range(10, 100)))
+    assert len(fence_nonce("Rent?", [taken])) == 3
+    assert len(fence_nonce(taken, [" ".join(map(str, range(1000)))])) == 4
 
 
 def test_marks_are_read_in_their_many_spellings() -> None:

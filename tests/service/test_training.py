@@ -12,6 +12,7 @@ import pytest
 
 from attention_core.scorer import load_scorer
 from domain.errors import ConfigurationError, IndexModelMismatch, NotFound, UsageError
+from domain.training import Gain
 from fovea import open_engine
 from service.labelled_questions import read_questions
 from service.training import trainer
@@ -154,8 +155,7 @@ def test_weights_that_are_no_better_are_not_used(folder):
 def test_weights_that_harm_one_collection_are_not_used(folder, monkeypatch):
     def harmful(compared):
         better, worse = (
-            replace(one, questions=30, gain=one.gain._replace(mean=mean))
-            for one, mean in zip(compared, (0.1, -0.02), strict=True)
+            replace(one, gain=Gain(mean, mean, mean)) for one, mean in zip(compared, (0.1, -0.02), strict=True)
         )
         return verdict([better, worse])
 
