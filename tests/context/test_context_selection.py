@@ -318,3 +318,17 @@ def test_sentences_without_a_usable_score_are_left_out(lease: Source) -> None:
 def test_fill_takes_everything_that_fits(lease: Source) -> None:
     weak = document([("Something else entirely.", -3.0)], name="b")
     assert len(select(ranked(lease, weak), policy=SelectionPolicy.fill()).evidence) == 2
+
+
+def test_the_tokens_of_a_candidate_are_counted_once(lease: Source) -> None:
+    heard: list[str] = []
+
+    class Listening(WordCounter):
+        def count(self, text: str) -> int:
+            heard.append(text)
+            return super().count(text)
+
+    selector = EvidenceSelector(TokenBudget(32_000, 0, Listening()), replace(PLAIN, abstain_below=0.95))
+    first, second = (selector.select(ranked(lease), 1_000, WORDINGS["en"]) for _ in range(2))
+    assert first == second
+    assert heard.count(ranked(lease)[0].chunk.text) == 1
