@@ -47,9 +47,13 @@ class States:
         values = torch.from_numpy(np.array(self.data[self.bounds[row] : self.bounds[row + 1]]))
         return (values.view(torch.bfloat16) if values.dtype == torch.uint16 else values).float()
 
+    def length(self, row: int) -> int:
+        """T of one row."""
+        return int(self.bounds[row + 1] - self.bounds[row])
+
     def padded(self, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """States (B, T, H), float32, zero behind the end of a row, and the mask (B, T) of real tokens."""
-        lengths = [int(self.bounds[row + 1] - self.bounds[row]) for row in rows]
+        lengths = [self.length(row) for row in rows]
         states = torch.zeros(len(rows), max(lengths), self.width)
         mask = torch.zeros(len(rows), max(lengths), dtype=torch.bool)
         for at, (row, length) in enumerate(zip(rows, lengths, strict=True)):

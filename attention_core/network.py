@@ -167,8 +167,7 @@ class TrainableScorer(nn.Module):
             stored = torch.cat([source.chunk_states.row(row) for row in rows])
             vectors, pooled = functional.normalize(stored, dim=-1), None
         else:
-            states, pooled = _states(*source.chunk_states.padded(rows), top)
-            taken = torch.cat([states[at, torch.from_numpy(chunk.take)] for at, chunk in enumerate(chunks)])
+            taken, pooled = _chunk_states(source, rows, top)
             vectors = _rounded(self._project(taken))
         sizes = [len(chunk.sentence_tokens) for chunk in chunks]
         first = np.concatenate(([0], np.cumsum(sizes)))
@@ -205,6 +204,19 @@ def _states(states: torch.Tensor, mask: torch.Tensor, top: TopLayers) -> tuple[t
     """Token states (B, T, H) and their mean over the real tokens, unit length (B, H)."""
     output = top(states, mask)
     return output, functional.normalize((output * mask[..., None]).sum(1), dim=-1)
+
+
+def _chunk_states(source: TrainingSet, rows: Sequence[int], top: TopLayers) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token states (N, H) of chunks, those that are stored, and means (C, H) over all."""
+    order = sorted(range(len(rows)), key=lambda at: source.chunk_states.length(rows[at]))
+    taken, means = [torch.empty(0)] * len(rows), [torch.empty(0)] * len(rows)
+    for places in (order[: len(order) // 2], order[len(order) // 2 :]):  # short ones are not padded to the longest
+        if places:
+            states, pooled = _states(*source.chunk_states.padded([rows[at] for at in places]), top)
+            for place, at in enumerate(places):
+                taken[at] = states[place, torch.from_numpy(source.chunks[rows[at]].take)]
+                means[at] = pooled[place]
+    return torch.cat(taken), torch.stack(means)
 
 
 def _thinned(weights: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from context.drafts import draft_evidence, sentences_of
 from context.duplicates import SaidBefore
 from context.rendering import render
 from context.templates import Wording
-from context.wholeness import code_block, header_row, leans_on_predecessor
+from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor
 from domain.answers import DropReason
 from domain.documents import Chunk
 from domain.search import Evidence, ScoredChunk, ScoredSentence
@@ -49,16 +49,21 @@ class Picking:
         self._said = SaidBefore()
 
     def take_all(self, threshold: float) -> None:
-        """Take every sentence that reaches the threshold, best first; ties go to the better chunk, then by place."""
+        """Take every sentence that reaches the threshold, best first; ties go to the better chunk, then by place.
+
+        Headings come last: they are taken only where nothing else of their chunk was.
+        """
         offers = [
-            (-item.score, index, place)
+            (self._is_heading(index, place), -item.score, index, place)
             for index, sentences in enumerate(self.sentences)
             for place, item in enumerate(sentences)
             if item.score >= threshold
         ]
-        if len({self._scored[index].chunk.document_id for _, index, _ in offers}) > 1:
+        if len({self._scored[index].chunk.document_id for _, _, index, _ in offers}) > 1:
             self._most_per_document = self._policy.max_chunks_per_document
-        for _, index, place in sorted(offers):
+        for is_heading, _, index, place in sorted(offers):
+            if is_heading and index in self._taken:
+                continue
             refusal = self._take(index, place)
             if refusal is not None:
                 self.refusals.setdefault(index, refusal)
@@ -123,12 +128,14 @@ class Picking:
             header = header_row(texts, place)  # a table that no loader marked, for example in plain text
         if header is not None:
             return self._unsaid(index, {header} if self._cost(texts, {header}) <= self._policy.header_tokens else ())
-        return self._unsaid(index, self._antecedents(texts, place))
+        return self._unsaid(index, self._antecedents(texts, place, chunk.heading_path))
 
-    def _antecedents(self, texts: Sequence[str], place: int) -> range:
+    def _antecedents(self, texts: Sequence[str], place: int, headings: Sequence[str]) -> range:
         """The places of the sentences before one that leans on them, as far back as they lean themselves."""
         first = place
         while first and place - first < _LONGEST_CHAIN and leans_on_predecessor(texts[first]):
+            if is_heading_of(texts[first - 1], headings):
+                break
             if self._cost(texts, range(first - 1, place)) > self._policy.predecessor_tokens:
                 break
             first -= 1
@@ -182,6 +189,10 @@ class Picking:
 
     def _cost(self, texts: Sequence[str], places: Iterable[int]) -> int:
         return sum(self._budget.count(texts[place]) for place in places)
+
+    def _is_heading(self, index: int, place: int) -> bool:
+        chunk = self._scored[index].chunk
+        return is_heading_of(chunk.sentence_text(self.sentences[index][place].sentence), chunk.heading_path)
 
     def _is_short(self, index: int, place: int) -> bool:
         chunk, sentence = self._scored[index].chunk, self.sentences[index][place].sentence

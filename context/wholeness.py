@@ -1,4 +1,4 @@
-"""Which neighbours a sentence needs to be understood on its own."""
+"""Which neighbours a sentence needs to be understood on its own, and which are said by its label."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 _CELL = re.compile(r" \| |\t|^\||\|$")
 _RULE = re.compile(r"[\s|:+-]+")  # the line under the header of a Markdown table
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
+
+_HEADING_MARKS = re.compile(r"\A\s*#{0,6}\s*|\s*#*\s*\Z|\n\s*[=-]+\s*\Z")  # `## Title ##`, or a line drawn under it
 
 # Openings that point back at what was just said. Relative to their cost (one sentence) they are kept few: words that
 # mostly open sentences of their own ("there", "one", "first", 在) are not among them.
@@ -33,6 +35,16 @@ def leans_on_predecessor(sentence: str) -> bool:
     """
     text = sentence.lstrip()
     return bool(_OPENING_EN.match(text) or _OPENING_ZH.match(text))
+
+
+def is_heading_of(sentence: str, headings: Sequence[str]) -> bool:
+    """True when a sentence is nothing but one of the headings that it stands under: the label says it already.
+
+    >>> is_heading_of("## Warranty", ["Handbook", "Warranty"]), is_heading_of("Warranty is void.", ["Warranty"])
+    (True, False)
+    """
+    title = " ".join(_HEADING_MARKS.sub("", sentence).split())
+    return any(title == " ".join(heading.split()) for heading in headings)
 
 
 def code_block(sentences: Sequence[str], place: int) -> range | None:

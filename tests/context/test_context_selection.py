@@ -262,6 +262,24 @@ def test_the_end_of_a_block_that_began_in_the_chunk_before_is_kept_together() ->
     assert texts(select(ranked(source))) == ["fovea ingest docs/\n\nfovea serve\n```"]
 
 
+def test_a_heading_that_the_label_names_is_not_sent_beside_its_text() -> None:
+    section = document(
+        [("## Payment", 0.95), ("It falls due on the first day.", 0.9), ("Cash is refused.", 0.1)],
+        headings=("Terms", "Payment"),
+    )
+    assert texts(select(ranked(section))) == ["It falls due on the first day."]
+
+
+def test_a_heading_stands_alone_where_nothing_under_it_answers() -> None:
+    section = document([("Payment\n-------", 0.9), ("Cash is refused.", 0.1)], headings=("Terms", "Payment"))
+    assert texts(select(ranked(section))) == ["Payment\n-------"]
+
+
+def test_a_heading_that_no_label_names_is_sent() -> None:
+    joined = document([("### Cash", 0.9), ("Refused.", 0.8)], headings=("Terms", "Payment"))
+    assert texts(select(ranked(joined))) == ["### Cash Refused."]
+
+
 def test_a_chain_of_pronouns_is_followed_to_the_name() -> None:
     sentences = [("Ada Lovelace wrote it.", 0.0), ("She was young.", 0.0), ("She was paid 20 pounds.", 0.9)]
     (item,) = select(ranked(document(sentences))).evidence
