@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 import orjson
 
 from benchmarks import machine
+from benchmarks.arguments import add_encoder, add_sets
 from benchmarks.labelled import load_set
 from benchmarks.retrieval import measure, table
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh")
-_CACHE = Path(__file__).parent / ".cache"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
+    add_sets(parser, SETS)
+    add_encoder(parser)
     parser.add_argument("--questions", type=int, default=600, help="questions a set, drawn with seed 0; 0 takes all")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"{str(arguments.data)!r} is not a folder; run `make bench DATA=folder`.")
     results = {}
-    for name in arguments.sets.split(","):
+    for name in arguments.sets:
         labelled = load_set(arguments.data / name, arguments.questions)
         data_dir = arguments.cache / arguments.model.replace("/", "_") / name
         results[name] = measure(labelled, data_dir, arguments.cache / "models", arguments.model)

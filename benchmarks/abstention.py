@@ -36,91 +36,30 @@ from numpy.typing import NDArray
 
 from attention_core.calibration import Numbers, auroc, expected_calibration_error
 from benchmarks import held_out, machine
-from benchmarks.metrics import Estimate, estimate
-from context.selection import SelectionPolicy, sentences_of
-from domain.calibration import ScoreMap
-from domain.protocols import Reranker
-from domain.search import DEFAULT_COLLECTION, Candidate, Filters, Query
-from service.answer_strings import find_answer
+from benchmarks.abstention_pairs import Asker, Pair
+from benchmarks.arguments import add_encoder, add_sets
+from benchmarks.markdown import header, row
+from benchmarks.metrics import Estimate, between, estimate
+from context.selection import SelectionPolicy
 from service.calibration.fit import fit_maps, fit_thresholds
-from service.calibration.observed import Observed, observe
-from service.labelled_questions import LabelledQuestion
-from service.parts import Parts
-from service.question_encoding import encode_question
+from service.calibration.observed import Observed
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
 TARGETS = (0.02, 0.05, 0.10)
-_BINS, _DRAWS, _PAGE = 15, 1000, 1000
-_CACHE = Path(__file__).parent / ".cache"
+_BINS, _DRAWS = 15, 1000
 
 Losses: TypeAlias = tuple[list[float], list[str]]  # of questions, with their clusters
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One question, asked with the documents that answer it and without them; `cluster` is the document."""
-
-    present: Observed
-    absent: Observed
-    cluster: str
-
-    def mapped(self, maps: Mapping[str, ScoreMap]) -> Pair:
-        return replace(self, present=self.present.mapped(maps), absent=self.absent.mapped(maps))
-
-    @property
-    def found(self) -> bool:
-        """Whether evidence was retrieved where there is some."""
-        return len(self.present.needed) > 0
-
-
-class Asker:
-    """Asks one ingested set. `name` is the set's, so that documents of several sets stay apart."""
-
-    def __init__(self, parts: Parts, reranker: Reranker, name: str) -> None:
-        self._parts, self._reranker, self._name = parts, reranker, name
-        self._ids: dict[str, str] = {}
-        after = None
-        while page := parts.store.list_documents(DEFAULT_COLLECTION, _PAGE, after):
-            self._ids |= {info.source: info.id for info in page}
-            after = page[-1].id
-
-    def ask(self, question: LabelledQuestion) -> Pair:
-        """Both lists of one question."""
-        query = encode_question(self._parts, question.question, Filters())
-        present = observe(question, lambda text: query, self._retrieve, self._reranker)
-        absent = self._without(question, query, present)
-        return Pair(replace(present, best_elsewhere=absent.best), absent, f"{self._name}/{question.cluster}")
-
-    def _retrieve(self, query: Query) -> list[Candidate]:
-        return self._parts.retriever.search(query, self._parts.candidates)
-
-    def _without(self, question: LabelledQuestion, query: Query, present: Observed) -> Observed:
-        others = frozenset(own for source, own in self._ids.items() if source != question.document)
-        found = self._retrieve(replace(query, filters=Filters(document_ids=others))) if others else []
-        silent = [one for one in found if not _says_an_answer(one, question)]
-        scored = self._reranker.rerank(query, silent)
-        scores = np.array([one.score for item in scored for one in sentences_of(item)], dtype=np.float64)
-        best = float(scores.max()) if len(scores) else None
-        gold, needed = np.zeros(len(scores), dtype=bool), np.zeros(0)
-        return replace(present, scores=scores, gold=gold, needed=needed, best=best, best_elsewhere=None)
-
-
-def _says_an_answer(candidate: Candidate, question: LabelledQuestion) -> bool:
-    return any(find_answer(candidate.chunk.text, answer) for answer in question.answers)
-
-
-def kept(scores: Numbers, best: float | None, policy: SelectionPolicy) -> NDArray[np.bool_]:
-    """Which sentences of a list, whose best one has `best`, are good enough to be sent."""
-    if best is None or best < policy.abstain_below:
-        return np.zeros(len(scores), dtype=bool)
-    sent: NDArray[np.bool_] = scores >= policy.threshold(best)
-    return sent
+def kept(one: Observed, policy: SelectionPolicy) -> NDArray[np.bool_]:
+    """Which sentences of a list are worth sending: (S,)."""
+    return np.array(policy.worth(one.scores.tolist(), lambda at: int(one.tokens[at])), dtype=bool)
 
 
 def losses(pairs: Sequence[Pair], policy: SelectionPolicy) -> Losses:
     """For each question whose evidence was retrieved the share of it that is not sent, and its cluster."""
     own = [one for one in pairs if one.found]
-    shares = [1 - float(np.mean(kept(one.present.needed, one.present.best, policy))) for one in own]
+    shares = [1 - float(np.mean(kept(one.present, policy)[one.present.needed])) for one in own]
     return shares, [one.cluster for one in own]
 
 
@@ -141,8 +80,7 @@ def separation(pairs: Sequence[Pair], seed: int = 0) -> Estimate | None:
         return None
     random = np.random.default_rng(seed)
     drawn = (_area(random.integers(0, len(sides), len(sides)).tolist(), sides) for _ in range(_DRAWS))
-    low, high = np.quantile([value for value in drawn if value is not None], [0.025, 0.975])
-    return Estimate(everything, float(low), float(high))
+    return between(everything, [value for value in drawn if value is not None])
 
 
 def _area(drawn: Sequence[int], sides: Sequence[tuple[list[float], list[float]]]) -> float | None:
@@ -178,7 +116,7 @@ def _calibration(pairs: Sequence[Pair]) -> list[str]:
 def default_line(name: str, pairs: Sequence[Pair], policy: SelectionPolicy) -> str:
     """A line of the first table; `pairs` mapped."""
     lists = [one for one in pairs if len(one.absent.scores)]
-    empty = [kept(one.absent.scores, one.absent.best, policy) for one in lists]
+    empty = [kept(one.absent, policy) for one in lists]
     clusters = [one.cluster for one in lists]
     dropped = estimate([1 - float(np.mean(sent)) for sent in empty], clusters)
     refused = estimate([float(not sent.any()) for sent in empty], clusters)
@@ -187,7 +125,7 @@ def default_line(name: str, pairs: Sequence[Pair], policy: SelectionPolicy) -> s
     turned = estimate(away, [one.cluster for one in found])
     area, loss = separation(pairs), estimate(*losses(pairs, policy))
     cells = [name, str(len(pairs)), *map(_shown, (dropped, refused, turned, area)), *_calibration(pairs), _shown(loss)]
-    return "| " + " | ".join(cells) + " |"
+    return row(cells)
 
 
 def _shown(value: Estimate | None) -> str:
@@ -212,7 +150,7 @@ def realised(fitting: Sequence[Pair], checking: Sequence[Pair], policy: Selectio
 def target_line(name: str, lost: Sequence[Losses | None]) -> str:
     """A line of the second table."""
     cells = ["too few questions" if one is None else str(estimate(*one)) for one in lost]
-    return "| " + " | ".join([name, *cells]) + " |"
+    return row([name, *cells])
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +177,10 @@ def measure(folder: Path, given: argparse.Namespace, step: Callable[[str], None]
 def report(results: Mapping[str, SetPairs]) -> str:
     """Both tables."""
     policy = next(iter(results.values())).policy
-    lines = ["| " + " | ".join(_DEFAULT_HEAD) + " |", "|---" * len(_DEFAULT_HEAD) + "|"]
+    lines = [header(_DEFAULT_HEAD)]
     lines += [default_line(name, one.mapped, one.policy) for name, one in results.items()]
     lines.append(default_line("all", [pair for one in results.values() for pair in one.mapped], policy))
-    lines += ["", "| set | " + " | ".join(f"loss at target {target:g}" for target in TARGETS) + " |"]
-    lines.append("|---" * (len(TARGETS) + 1) + "|")
+    lines += ["", header(["set", *(f"loss at target {target:g}" for target in TARGETS)])]
     each = {name: realised(one.levelling, one.comparison, policy) for name, one in results.items()}
     lines += [target_line(name, lost) for name, lost in each.items()]
     lines.append(target_line("all, each its own fit", [_joined(column) for column in zip(*each.values(), strict=True)]))
@@ -263,18 +200,16 @@ def _joined(several: Sequence[Losses | None]) -> Losses | None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.abstention", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
+    add_sets(parser, SETS)
+    add_encoder(parser)
     parser.add_argument("--questions", type=int, default=200, help="questions in each half of a set; 0 takes all")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
     parser.add_argument("--weights", type=Path, help="the trained .safetensors; the untrained ones where left out")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
     given = parser.parse_args(argv)
 
     def step(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    results = {name: measure(given.data / name, given, step) for name in given.sets.split(",")}
+    results = {name: measure(given.data / name, given, step) for name in given.sets}
     print(report(results))
     kind = given.weights.stem if given.weights else "untrained weights"
     print(f"\nHeld-out documents, at most {given.questions or 'all'} questions a half, {kind}; {machine.describe()}.")

@@ -20,55 +20,34 @@ interval over these blocks: load on the machine that slows both leaves it.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import random
-import time
-import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from attention_core.codec import codec_for
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights, find_scorer, load_scorer
-from benchmarks import machine, plots
-from benchmarks.metrics import Estimate
+from benchmarks import machine, markdown, plots
+from benchmarks.arguments import IMAGES, add_encoder
+from benchmarks.rerank_timing import (
+    CORES,
+    SHAPES,
+    USUAL,
+    USUAL_CANDIDATES,
+    USUAL_TOKENS,
+    Rerank,
+    Shape,
+    Timings,
+    measure,
+    peak_mebibytes,
+    times_faster,
+    two_cores,
+)
 from benchmarks.synthetic import Texts
-from domain.search import Candidate, Query
 from retrieval.embedders.factory import build_encoder
 from retrieval.embedders.tokenizer import load_tokenizer
-
-CANDIDATES, TOKENS = (10, 25, 50, 100, 200), (50, 100, 200, 400)
-_USUAL_CANDIDATES, _USUAL_TOKENS = 50, 200
-_CORES = 2
-_BLOCK = 10  # rounds around one run of the cross-encoder
-_DRAWS = 2000
-_ROOT = Path(__file__).parent.parent
-_CACHE = Path(__file__).parent / ".cache"
-_QUESTION = (
-    "Which deposit does the tenant of the lighthouse pay to the trust before moving in, and when is it returned?"
-)
-_TERM_IDF, _DENSE, _LEXICAL = 4.0, 0.85, 6.0  # of an ordinary word and an ordinary candidate; no cost depends on them
-
-Rerank = Callable[[Query, Sequence[Candidate]], Any]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Shape:
-    """So many candidates of so many tokens."""
-
-    candidates: int
-    tokens: int
-
-
-SHAPES = tuple(
-    sorted({Shape(one, _USUAL_TOKENS) for one in CANDIDATES} | {Shape(_USUAL_CANDIDATES, one) for one in TOKENS})
-)
-USUAL = Shape(_USUAL_CANDIDATES, _USUAL_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,67 +76,6 @@ def fitted_line(x: Sequence[float], y: Sequence[float]) -> Line:
     return Line(slope, intercept, 1.0 if whole == 0 else float(1 - left / whole))
 
 
-@dataclass(slots=True)
-class Timings:
-    """Milliseconds of every run by variant and shape; `cross` of the cross-encoder, `blocks` the rounds around each."""
-
-    runs: dict[tuple[str, Shape], list[float]] = field(default_factory=dict)
-    cross: list[float] = field(default_factory=list)
-    blocks: list[list[float]] = field(default_factory=list)
-
-    def median(self, variant: str, shape: Shape) -> float:
-        return float(np.median(self.runs[variant, shape]))
-
-    def p95(self, variant: str, shape: Shape) -> float:
-        return float(np.quantile(self.runs[variant, shape], 0.95))
-
-
-def measure(
-    rerankers: Mapping[str, Rerank],
-    query: Query,
-    pools: Mapping[Shape, Sequence[Candidate]],
-    repetitions: int,
-    cross: Rerank | None = None,
-    seed: int = 0,
-) -> Timings:
-    """Time every reranker on every pool `repetitions` times, and `cross` on the usual one once in ten rounds.
-
-    The first of `rerankers` is what `cross` is compared with.
-    """
-    random_order = random.Random(seed)
-    jobs = [(name, shape) for name in rerankers for shape in pools]
-    timings = Timings({job: [] for job in jobs})
-    for name, shape in 2 * jobs:  # caches, buffers of the allocator
-        rerankers[name](query, pools[shape])
-    if cross is not None:
-        cross(query, pools[USUAL])
-    compared, block = next(iter(rerankers)), list[float]()
-    for number in range(repetitions):
-        random_order.shuffle(jobs)
-        for name, shape in jobs:
-            timings.runs[name, shape].append(_milliseconds(rerankers[name], query, pools[shape]))
-        block.append(timings.runs[compared, USUAL][-1])
-        if cross is not None and (len(block) == _BLOCK or number == repetitions - 1):
-            timings.cross.append(_milliseconds(cross, query, pools[USUAL]))
-            timings.blocks.append(block)
-            block = []
-    return timings
-
-
-def _milliseconds(rerank: Rerank, query: Query, candidates: Sequence[Candidate]) -> float:
-    started = time.perf_counter()
-    rerank(query, candidates)
-    return 1000 * (time.perf_counter() - started)
-
-
-def times_faster(timings: Timings, seed: int = 0) -> Estimate:
-    """The median over blocks of the cross-encoder's time over the reranker's, with its bootstrap interval."""
-    ratios = np.array([one / np.median(block) for one, block in zip(timings.cross, timings.blocks, strict=True)])
-    drawn = np.random.default_rng(seed).integers(0, len(ratios), (_DRAWS, len(ratios)))
-    low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
-    return Estimate(float(np.median(ratios)), float(low), float(high))
-
-
 def cross_line(timings: Timings) -> str:
     """A sentence on the cross-encoder."""
     pairs = f"{USUAL.candidates} pairs of {USUAL.tokens} tokens"
@@ -166,30 +84,20 @@ def cross_line(timings: Timings) -> str:
     return f"Cross-encoder, {pairs}: p50 {middle:.0f} ms, {interval}, {len(timings.cross)} blocks."
 
 
-def peak_mebibytes(rerank: Rerank, query: Query, candidates: Sequence[Candidate]) -> float:
-    """The most that one call holds allocated at once; numpy reports its arrays to tracemalloc."""
-    tracemalloc.start()
-    rerank(query, candidates)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 2**20
-
-
 def table(timings: Timings, variants: Sequence[str], peaks: dict[Shape, float]) -> str:
     """Markdown: a line a shape, p50 and p95 of every variant."""
-    head = ["candidates", "tokens", *(f"{name}: p50, p95 (ms)" for name in variants), "peak MiB"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for shape in SHAPES:
         times = [f"{timings.median(name, shape):.1f}, {timings.p95(name, shape):.1f}" for name in variants]
-        cells = [str(shape.candidates), str(shape.tokens), *times, f"{peaks[shape]:.0f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([str(shape.candidates), str(shape.tokens), *times, f"{peaks[shape]:.0f}"])
+    columns = (f"{name}: p50, p95 (ms)" for name in variants)
+    return markdown.table(["candidates", "tokens", *columns, "peak MiB"], rows)
 
 
 def series(timings: Timings, variant: str) -> dict[str, tuple[list[Shape], list[int], Line]]:
     """By what is varied: the shapes, their sizes, and the line through the medians."""
-    by_candidates = [shape for shape in SHAPES if shape.tokens == _USUAL_TOKENS]
-    by_tokens = [shape for shape in SHAPES if shape.candidates == _USUAL_CANDIDATES]
+    by_candidates = [shape for shape in SHAPES if shape.tokens == USUAL_TOKENS]
+    by_tokens = [shape for shape in SHAPES if shape.candidates == USUAL_CANDIDATES]
     found = {}
     for name, shapes in (("candidates", by_candidates), ("tokens", by_tokens)):
         sizes = [getattr(shape, name) for shape in shapes]
@@ -199,19 +107,20 @@ def series(timings: Timings, variant: str) -> dict[str, tuple[list[Shape], list[
 
 def fits(timings: Timings, variants: Sequence[str]) -> str:
     """Markdown: the lines through the medians."""
-    lines = ["| variant | against | ms for each more | intercept (ms) | R² |", "|---|---|---|---|---|"]
-    for variant in variants:
-        for name, (_, _, line) in series(timings, variant).items():
-            lines.append(f"| {variant} | {name} | {line.slope:.3f} | {line.intercept:.1f} | {line.r2:.4f} |")
-    return "\n".join(lines)
+    rows = (
+        [variant, name, f"{line.slope:.3f}", f"{line.intercept:.1f}", f"{line.r2:.4f}"]
+        for variant in variants
+        for name, (_, _, line) in series(timings, variant).items()
+    )
+    return markdown.table(["variant", "against", "ms for each more", "intercept (ms)", "R²"], rows)
 
 
 def draw(timings: Timings, variants: Sequence[str], path: Path) -> None:
     """Two panels, candidates and tokens: medians with whiskers up to the 95th percentile, and the fitted lines."""
     figure, panels = plots.canvas(2)
     notes = {
-        "candidates": f"candidates of {_USUAL_TOKENS} tokens",
-        "tokens": f"tokens of each of {_USUAL_CANDIDATES} candidates",
+        "candidates": f"candidates of {USUAL_TOKENS} tokens",
+        "tokens": f"tokens of each of {USUAL_CANDIDATES} candidates",
     }
     for variant, colour in zip(variants, plots.COLOURS, strict=False):
         for (name, (shapes, sizes, line)), axes in zip(series(timings, variant).items(), panels, strict=True):
@@ -229,23 +138,6 @@ def draw(timings: Timings, variants: Sequence[str], path: Path) -> None:
     plots.save(figure, path)
 
 
-@contextlib.contextmanager
-def two_cores() -> Iterator[None]:
-    """Hold the process and the matrix kernels to two cores where the system can."""
-    from threadpoolctl import threadpool_limits
-
-    pin = getattr(os, "sched_setaffinity", None)
-    own = os.sched_getaffinity(0) if pin is not None else set()
-    if pin is not None:
-        pin(0, set(sorted(own)[:_CORES]))
-    try:
-        with threadpool_limits(limits=_CORES):
-            yield
-    finally:
-        if pin is not None:
-            pin(0, own)
-
-
 def variants_of(weights: ScorerWeights) -> dict[str, Rerank]:
     """The reranker as it is and, where it has a network, without it; the whole one comes first."""
     codec, bare = codec_for(weights), replace(weights, interaction=None)
@@ -259,17 +151,16 @@ def load_cross_encoder(folder: Path) -> Rerank:
     """The int8 cross-encoder that `python -m benchmarks.cross_encoder` wrote into `folder`."""
     from benchmarks.cross_encoder.reranker import CrossEncoder
 
-    return CrossEncoder(folder, threads=_CORES).rerank
+    return CrossEncoder(folder, threads=CORES).rerank
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attention_cost", description=__doc__)
     parser.add_argument("--weights", type=Path, help="a .safetensors; the shipped one where it is left out")
     parser.add_argument("--cross-encoder", type=Path, help="folder of a cross-encoder to compare with")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where models are kept")
+    add_encoder(parser, "models")
     parser.add_argument("--repetitions", type=int, default=100, help="runs of every shape")
-    parser.add_argument("--output", type=Path, default=_ROOT / "docs" / "images", help="where the plot goes")
+    parser.add_argument("--output", type=Path, default=IMAGES, help="where the plot goes")
     given = parser.parse_args(argv)
     weights = load_scorer(given.weights) if given.weights else find_scorer(given.model)
     if weights is None:

@@ -17,22 +17,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.labelled import LabelledQuestion, LabelledSet, holds, load_set
-from benchmarks.metrics import Estimate, estimate
-from domain.answers import Answer, Message
+from benchmarks import machine, markdown
+from benchmarks.arguments import add_encoder, add_sets
+from benchmarks.labelled import LabelledSet, holds, load_set
+from benchmarks.metrics import Estimate, between, estimate
+from domain.answers import Answer
+from domain.asking import Message
 from domain.protocols import TokenCounter
 from service.bootstrap import build_parts
 from service.engine import Engine
+from service.labelled_questions import LabelledQuestion
 from service.settings import EncoderSettings, Settings
 
 SETS = ("xquad-en", "cmrc-zh")
 SHOWN = (1, 5, 10, 20)
-_CACHE = Path(__file__).parent / ".cache"
 _DRAWS = 1000
 
 
@@ -47,7 +48,7 @@ class Turn:
 
 def conversations(labelled: LabelledSet, count: int, turns: int) -> list[list[LabelledQuestion]]:
     """The set's questions, document by document, cut into `count` conversations of `turns` questions."""
-    ordered = sorted(labelled.questions, key=lambda item: (item.document, item.start or 0, item.id))
+    ordered = sorted(labelled.questions, key=lambda item: (item.document or "", item.start or 0, item.id))
     cut = [ordered[start : start + turns] for start in range(0, len(ordered) - turns + 1, turns)]
     step = max(1, len(cut) // count)
     return cut[::step][:count]
@@ -81,8 +82,7 @@ def ratio_of(taken: Sequence[Sequence[Turn]], seed: int = 0) -> Estimate:
     ours = np.array([sum(turn.ours for turn in turns) for turns in taken], float)
     baseline = np.array([sum(turn.baseline for turn in turns) for turns in taken], float)
     draws = np.random.default_rng(seed).integers(0, len(taken), (_DRAWS, len(taken)))
-    low, high = np.quantile(ours[draws].sum(1) / baseline[draws].sum(1), [0.025, 0.975])
-    return Estimate(float(ours.sum() / baseline.sum()), float(low), float(high))
+    return between(float(ours.sum() / baseline.sum()), ours[draws].sum(1) / baseline[draws].sum(1))
 
 
 def row(name: str, taken: Sequence[Sequence[Turn]]) -> str:
@@ -99,26 +99,23 @@ def row(name: str, taken: Sequence[Sequence[Turn]]) -> str:
         [str(place) for place, turns in enumerate(taken) for _ in turns],
     )
     largest = max(turn.ours for turns in taken for turn in turns)
-    cells = [name, str(ratio), f"1 / {1 / ratio.mean:.1f}", *at_turn, f"{largest:,}", str(found)]
-    return "| " + " | ".join(cells) + " |"
+    return markdown.row([name, str(ratio), f"1 / {1 / ratio.mean:.1f}", *at_turn, f"{largest:,}", str(found)])
 
 
 def header(turns: int) -> str:
-    names = ["set", "ours / baseline", "", *(f"turn {at}" for at in SHOWN if at <= turns), "largest", "found"]
-    return "| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|"
+    turn_names = (f"turn {at}" for at in SHOWN if at <= turns)
+    return markdown.header(["set", "ours / baseline", "", *turn_names, "largest", "found"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.conversation", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
+    add_sets(parser, SETS)
+    add_encoder(parser)
     parser.add_argument("--conversations", type=int, default=10, help="a set")
     parser.add_argument("--turns", type=int, default=20)
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
     given = parser.parse_args()
     print(header(given.turns))
-    for name in given.sets.split(","):
+    for name in given.sets:
         labelled = load_set(given.data / name, 0)
         encoder = EncoderSettings(models_dir=given.cache / "models", model=given.model)
         parts = build_parts(Settings(data_dir=given.cache / given.model / name, encoder=encoder))

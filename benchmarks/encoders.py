@@ -11,24 +11,22 @@ stdout.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.metrics import median_estimate
+from benchmarks.stretches import CHUNK_TOKENS, chunks_of
 from domain.documents import Passage
 from domain.protocols import TokenEncoder
 from retrieval.embedders.factory import Backend as BackendName
 from retrieval.embedders.factory import build_encoder
 from retrieval.embedders.tokenizer import load_tokenizer
-
-CHUNK_TOKENS = 200
 
 
 @dataclass
@@ -49,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # unpacks and converts where that is still due
     names: tuple[BackendName, ...] = ("torch", "openvino")
     backends = [_load(options.model, options.models_dir, options.threads, name) for name in names]
-    chunks = _chunks(options.corpus, options.models_dir / options.model / "tokenizer.json", options.texts)
+    tokenizer = load_tokenizer(options.models_dir / options.model / "tokenizer.json")
+    chunks = chunks_of(options.corpus, tokenizer, options.texts)
     cosines = _cosines(backends[0].encoder, backends[1].encoder, chunks)
     for number in range(options.rounds):
         for backend in backends if number % 2 == 0 else backends[::-1]:
@@ -77,31 +76,6 @@ def _load(model: str, models_dir: Path, threads: int | None, backend: BackendNam
     return Backend(backend, encoder, time.perf_counter() - start)
 
 
-def _chunks(corpora: Sequence[Path], tokenizer_json: Path, count: int) -> list[str]:
-    """Stretches of CHUNK_TOKENS tokens, taken from the corpora in turn."""
-    tokenizer = load_tokenizer(tokenizer_json)
-    found: list[list[str]] = []
-    for corpus in corpora:
-        chunks: list[str] = []
-        for text in _texts(corpus):
-            offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-            for i in range(0, len(offsets) - CHUNK_TOKENS + 1, CHUNK_TOKENS):
-                chunks.append(text[offsets[i][0] : offsets[i + CHUNK_TOKENS - 1][1]])
-            if len(chunks) >= count:
-                break
-        found.append(chunks)
-    mixed = [chunk for row in zip(*found, strict=False) for chunk in row]
-    return mixed[:count]
-
-
-def _texts(corpus: Path) -> Iterator[str]:
-    with (
-        gzip.open(corpus, "rt", encoding="utf-8") if corpus.suffix == ".gz" else corpus.open(encoding="utf-8") as lines
-    ):
-        for line in lines:
-            yield json.loads(line)["text"]
-
-
 def _measure(backend: Backend, chunks: Sequence[str]) -> None:
     passages = [Passage(chunk) for chunk in chunks]
     start = time.perf_counter()
@@ -122,14 +96,6 @@ def _cosines(reference: TokenEncoder, other: TokenEncoder, chunks: Sequence[str]
     return sentences, tokens
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median with a 95 % percentile bootstrap interval."""
-    generator = np.random.default_rng(0)
-    draws = np.median(generator.choice(np.asarray(values), (2000, len(values))), axis=1)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return statistics.median(values), float(low), float(high)
-
-
 def _table(backends: Sequence[Backend], cosines: tuple[np.ndarray, np.ndarray], texts: int) -> str:
     reference = backends[0]
     lines = [
@@ -139,11 +105,11 @@ def _table(backends: Sequence[Backend], cosines: tuple[np.ndarray, np.ndarray], 
         "|---|---|---|---|---|---|---|",
     ]
     for backend in backends:
-        ratio = _interval([a / b for a, b in zip(reference.rounds, backend.rounds, strict=True)])
+        ratio = median_estimate([a / b for a, b in zip(reference.rounds, backend.rounds, strict=True)])
         sentence, token = [f"{c.min():.5f} / {c.mean():.5f}" if backend is not reference else "1" for c in cosines]
         lines.append(
             f"| {backend.encoder.model_id} | {texts / statistics.median(backend.rounds):.1f} "
-            f"| {ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}] | {statistics.median(backend.queries) * 1000:.1f} "
+            f"| {ratio.mean:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] | {statistics.median(backend.queries) * 1000:.1f} "
             f"| {backend.load:.1f} | {sentence} | {token} |"
         )
     return "\n".join(lines)

@@ -18,18 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 import psutil
 
 from benchmarks import machine
+from benchmarks.arguments import CACHE
 from benchmarks.metrics import estimate
-from domain.answers import SearchResult
 from domain.documents import page_of
+from domain.search_result import SearchResult
 from fovea import open_engine
 from service.engine import Engine
+from service.jsonl import jsonl_rows
 from service.settings import EncoderSettings, Settings
 
-_CACHE = Path(__file__).parent / ".cache"
 _SAMPLE_SECONDS = 0.05
 
 
@@ -44,10 +44,9 @@ class PageQuestion:
 
 def load_questions(path: Path) -> list[PageQuestion]:
     """FinanceBench's questions; its pages count from 0."""
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
     return [
         PageQuestion(row["question"], row["document"], frozenset(item["page"] + 1 for item in row["evidence"]))
-        for row in rows
+        for _, row in jsonl_rows(path)
     ]
 
 
@@ -91,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.financebench", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with pdfs/ and questions.jsonl")
     parser.add_argument("--budgets", default="300,1000", help="context tokens, comma-separated")
-    parser.add_argument("--cache", type=Path, default=_CACHE)
+    parser.add_argument("--cache", type=Path, default=CACHE)
     arguments = parser.parse_args()
     data_dir = arguments.cache / "financebench"
     shutil.rmtree(data_dir, ignore_errors=True)

@@ -12,14 +12,13 @@ A set that no weights are trained on is held out as a whole, and divided into su
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from attention_core.scorer import ScorerWeights
-from benchmarks.labelled import load_set
+from benchmarks.labelled import drawn, load_set
 from domain.documents import document_id
 from domain.search import DEFAULT_TENANT
 from service.bootstrap import build_parts
@@ -68,20 +67,12 @@ class HeldOut:
 def load(folder: Path, most: int) -> HeldOut:
     """The set in `folder` with at most `most` questions in each half, drawn with seed 0; 0 takes all."""
     whole = load_set(folder, 0)
-    asked = [
-        LabelledQuestion(one.id, one.question, one.answers, one.document, one.start)
-        for one in whole.questions
-        if one.question.strip()
-    ]
-    halves = held_out(folder.name, (one.document for one in asked if one.document))
+    halves = held_out(folder.name, (one.document for one in whole.filled if one.document))
     levelling, comparison = (
-        _some([one for one in asked if one.document in half], most) for half in (halves.levelling, halves.comparison)
+        drawn([one for one in whole.filled if one.document in half], most)
+        for half in (halves.levelling, halves.comparison)
     )
     return HeldOut(folder.name, whole.corpus, levelling, comparison)
-
-
-def _some(questions: Sequence[LabelledQuestion], most: int) -> tuple[LabelledQuestion, ...]:
-    return tuple(random.Random(0).sample(questions, most) if 0 < most < len(questions) else questions)
 
 
 @contextmanager

@@ -23,33 +23,28 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from attention_core.codec import codec_for
 from attention_core.scorer import ScorerWeights, find_scorer, load_scorer
-from benchmarks import machine
-from benchmarks.labelled import read_rows
-from benchmarks.metrics import Estimate
+from benchmarks import machine, markdown
+from benchmarks.arguments import add_encoder, add_sets
+from benchmarks.labelled import corpus_of
+from benchmarks.metrics import Estimate, median_estimate
+from benchmarks.stretches import CHUNK_TOKENS, chunks_of
 from domain.documents import Passage
 from domain.protocols import TokenCodec, TokenEncoder
 from retrieval.embedders.factory import build_encoder
 from retrieval.embedders.tokenizer import load_tokenizer
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 SETS = ("xquad-en", "cmrc-zh")
-CHUNK_TOKENS = 200
 _BATCH = 32  # as `ingestion.pipeline` has it
-_DRAWS = 2000
 _SPAN = (190, 210)  # tokens of the rows whose bytes are given: chunks end with a sentence, not with a token
-_CACHE = Path(__file__).parent / ".cache"
 
 
 @dataclass(slots=True)
@@ -81,28 +76,6 @@ class Way:
         self.sizes += map(len, blobs)
 
 
-def stretches(texts: Iterator[str], tokenizer: Tokenizer, count: int) -> list[str]:
-    """The first `count` stretches of 200 tokens in the texts; none goes across two of them."""
-    found: list[str] = []
-    for text in texts:
-        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        for at in range(0, len(offsets) - CHUNK_TOKENS + 1, CHUNK_TOKENS):
-            found.append(text[offsets[at][0] : offsets[at + CHUNK_TOKENS - 1][1]])
-            if len(found) == count:
-                return found
-    return found
-
-
-def chunks_of(folders: Sequence[Path], tokenizer: Tokenizer, count: int) -> list[str]:
-    """`count` chunks, from the sets in turn. Raises ValueError where the sets have fewer."""
-    each = -(-count // len(folders))
-    columns = [stretches((row["text"] for row in read_rows(one, "corpus.jsonl")), tokenizer, each) for one in folders]
-    mixed = [chunk for row in zip(*columns, strict=False) for chunk in row][:count]
-    if len(mixed) < count:
-        raise ValueError(f"The sets hold {len(mixed)} chunks of {CHUNK_TOKENS} tokens, not {count}; take fewer blocks.")
-    return mixed
-
-
 def run(ways: Sequence[Way], blocks: Sequence[Sequence[str]]) -> None:
     """Warm up on the first block, then measure every way on each of the others, in an order that rotates."""
     for way in ways:
@@ -115,20 +88,17 @@ def run(ways: Sequence[Way], blocks: Sequence[Sequence[str]]) -> None:
 
 def times_slower(ours: Sequence[float], base: Sequence[float], seed: int = 0) -> Estimate:
     """The median over blocks of one way's time over another's, with its bootstrap interval."""
-    ratios = np.asarray(ours) / np.asarray(base)
-    drawn = np.random.default_rng(seed).integers(0, len(ratios), (_DRAWS, len(ratios)))
-    low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
-    return Estimate(float(np.median(ratios)), float(low), float(high))
+    return median_estimate([one / other for one, other in zip(ours, base, strict=True)], seed)
 
 
 def table(ways: Sequence[Way], block: int) -> str:
     """Markdown: each way against the first."""
-    lines = ["| encoded | chunks a second | times the time of the first | bytes a chunk |", "|---|---|---|---|"]
+    rows = []
     for way in ways:
         rate = block / float(np.median(way.seconds))
         size = f"{np.mean(way.sizes):,.0f}" if way.sizes else ""
-        lines.append(f"| {way.name} | {rate:.1f} | {times_slower(way.seconds, ways[0].seconds)} | {size} |")
-    return "\n".join(lines)
+        rows.append([way.name, f"{rate:.1f}", str(times_slower(way.seconds, ways[0].seconds)), size])
+    return markdown.table(["encoded", "chunks a second", "times the time of the first", "bytes a chunk"], rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +132,13 @@ def stored(database: Path) -> Stored | None:
 
 def stored_table(databases: dict[str, Path]) -> str:
     """Markdown: one line a database that exists."""
-    lines = ["| set | rows | tokens | vector | text | rest | pages a chunk, all lengths |", "|---" * 7 + "|"]
+    rows = []
     for name, path in databases.items():
         found = stored(path) if path.is_file() else None
         if found is not None:
             sizes = (found.tokens, found.vector, found.text, found.rest, found.pages)
-            lines.append(f"| {name} | {found.rows} | " + " | ".join(f"{size:,.0f}" for size in sizes) + " |")
-    return "\n".join(lines)
+            rows.append([name, str(found.rows), *(f"{size:,.0f}" for size in sizes)])
+    return markdown.table(["set", "rows", "tokens", "vector", "text", "rest", "pages a chunk, all lengths"], rows)
 
 
 def ways_of(model: str, models_dir: Path, trained: ScorerWeights | None) -> list[Way]:
@@ -186,22 +156,20 @@ def ways_of(model: str, models_dir: Path, trained: ScorerWeights | None) -> list
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest_cost", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
+    add_sets(parser, SETS)
+    add_encoder(parser)
     parser.add_argument("--weights", type=Path, help="trained .safetensors, measured beside the untrained ones")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
     parser.add_argument("--blocks", type=int, default=10, help="blocks that are counted")
     parser.add_argument("--block", type=int, default=64, help="chunks in a block")
     given = parser.parse_args(argv)
     trained = load_scorer(given.weights) if given.weights else None
     ways = ways_of(given.model, given.cache / "models", trained)
     tokenizer = load_tokenizer(given.cache / "models" / given.model / "tokenizer.json")
-    names = given.sets.split(",")
-    chunks = chunks_of([given.data / name for name in names], tokenizer, (given.blocks + 1) * given.block)
+    corpora = [corpus_of(given.data / name) for name in given.sets]
+    chunks = chunks_of(corpora, tokenizer, (given.blocks + 1) * given.block)
     run(ways, [chunks[at : at + given.block] for at in range(0, len(chunks), given.block)])
     print(table(ways, given.block))
-    folders = [*names, *(f"{name}-{trained.digest}" for name in names if trained is not None)]
+    folders = [*given.sets, *(f"{name}-{trained.digest}" for name in given.sets if trained is not None)]
     databases = {name: given.cache / given.model / name / "fovea.db" for name in folders}
     print("", stored_table(databases), sep="\n")
     print(f"\n{given.blocks} blocks of {given.block} chunks of {CHUNK_TOKENS} tokens; {machine.describe()}.")

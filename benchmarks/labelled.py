@@ -3,50 +3,44 @@ document, start)."""
 
 from __future__ import annotations
 
-import gzip
 import random
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledQuestion:
-    """A question with its gold answer; `start` is the answer's offset in the gold document's text, None where
-    unknown."""
-
-    id: str
-    question: str
-    answers: tuple[str, ...]
-    document: str
-    start: int | None
-
-    @property
-    def answer_end(self) -> int | None:
-        return None if self.start is None else self.start + len(self.answers[0])
+from service.jsonl import jsonl_rows
+from service.labelled_questions import LabelledQuestion
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSet:
+    """A corpus with its answerable questions; every one names its document."""
+
     name: str
     corpus: Path
     questions: tuple[LabelledQuestion, ...]
+
+    @property
+    def filled(self) -> tuple[LabelledQuestion, ...]:
+        """The questions that ask something: a few are empty."""
+        return tuple(one for one in self.questions if one.question.strip())
 
 
 def load_set(folder: Path, limit: int, seed: int = 0) -> LabelledSet:
     """The set in `folder` with at most `limit` answerable questions, drawn by `seed`; 0 takes all."""
     questions = [
         LabelledQuestion(row["id"], row["question"], tuple(row["answers"]), row["document"], row["start"])
-        for row in _lines(_existing(folder, "questions.jsonl"))
-        if row["answers"] and row["document"] is not None
+        for row in read_rows(folder, "questions.jsonl")
+        if row["answers"] and row["document"]
     ]
-    if 0 < limit < len(questions):
-        questions = random.Random(seed).sample(questions, limit)
-    return LabelledSet(folder.name, _existing(folder, "corpus.jsonl"), tuple(questions))
+    return LabelledSet(folder.name, corpus_of(folder), drawn(questions, limit, seed))
+
+
+def drawn(questions: Sequence[LabelledQuestion], most: int, seed: int = 0) -> tuple[LabelledQuestion, ...]:
+    """At most `most` of the questions, drawn by `seed` where there are more; 0 takes all."""
+    return tuple(random.Random(seed).sample(questions, most) if 0 < most < len(questions) else questions)
 
 
 def holds(question: LabelledQuestion, source: str, spans: list[tuple[int, int]], text: str) -> bool:
@@ -56,17 +50,15 @@ def holds(question: LabelledQuestion, source: str, spans: list[tuple[int, int]],
     """
     if source != question.document:
         return False
-    if question.start is not None and question.answer_end is not None:
-        covered = question.start
-        for start, end in sorted(spans):
-            # Spans that leave out nothing but white space between two sentences hold what runs across them.
-            if start <= covered + 2 and covered < end:
-                covered = end
-            if covered >= question.answer_end:
-                return True
-        # An answer label may begin or end with white space that no sentence includes.
-        return covered >= question.start + len(question.answers[0].rstrip()) > question.start
-    return any(normalised(answer) in normalised(text) for answer in question.answers)
+    if question.start is None:
+        return any(normalised(answer) in normalised(text) for answer in question.answers)
+    covered = question.start
+    for start, end in sorted(spans):
+        # Spans that leave out nothing but white space between two sentences hold what runs across them.
+        if start <= covered + 2 and covered < end:
+            covered = end
+    # An answer label may begin or end with white space that no sentence includes.
+    return covered >= question.start + len(question.answers[0].rstrip()) > question.start
 
 
 def normalised(text: str) -> str:
@@ -74,19 +66,18 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def corpus_of(folder: Path) -> Path:
+    """The documents of a set."""
+    return _existing(folder, "corpus.jsonl")
+
+
+def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a JSONL file of a set, plain or .gz."""
+    return [row for _, row in jsonl_rows(_existing(folder, name))]
+
+
 def _existing(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
     raise FileNotFoundError(f"{folder} holds no {name}[.gz]; name a folder of labelled sets with --data.")
-
-
-def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of a JSONL file of a set, plain or .gz."""
-    return list(_lines(_existing(folder, name)))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
-        yield from (orjson.loads(line) for line in file if line.strip())

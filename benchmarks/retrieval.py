@@ -17,15 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.labelled import LabelledQuestion, LabelledSet, holds, normalised
+from benchmarks import markdown
+from benchmarks.labelled import LabelledSet, holds, normalised
 from benchmarks.metrics import Estimate, estimate, recall_at, reciprocal_rank
 from context.builder import ContextBuilder
 from context.selection import SelectionPolicy
-from domain.answers import AskOptions
+from domain.asking import AskOptions
 from domain.protocols import TokenCounter
 from domain.search import Candidate, Filters, Query, ScoredChunk, ScoredSentence
 from service.bootstrap import build_parts
 from service.engine import Engine
+from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
 from service.question_encoding import encode_question
 from service.settings import EncoderSettings, Settings
@@ -80,7 +82,7 @@ def measure(labelled: LabelledSet, data_dir: Path, models_dir: Path, model: str)
             _measure_question(question, parts, outcomes)
         seconds = time.perf_counter() - started
         print(f"{labelled.name}: {len(labelled.questions)} questions, {seconds:.0f} s in all", file=sys.stderr)
-    clusters = [question.document for question in labelled.questions]
+    clusters = [question.cluster for question in labelled.questions]
     return {method: outcome.columns(clusters) for method, outcome in outcomes.items()}
 
 
@@ -96,7 +98,7 @@ def _measure_question(question: LabelledQuestion, parts: Parts, outcomes: dict[s
             scored = by_score(candidates, _SCORE[method])
         outcome.ranks.append(_gold_rank(question, scored))
         for budget in BUDGETS:
-            outcome.found[budget].append(float(_answered(question, query, scored, budget, counter)))
+            outcome.found[budget].append(float(answered(question, query, scored, budget, counter)))
 
 
 def by_score(candidates: Sequence[Candidate], name: str) -> list[ScoredChunk]:
@@ -126,9 +128,10 @@ def is_gold(question: LabelledQuestion, item: ScoredChunk) -> bool:
     return any(normalised(answer) in normalised(item.chunk.text) for answer in question.answers)
 
 
-def _answered(
+def answered(
     question: LabelledQuestion, query: Query, scored: Sequence[ScoredChunk], budget: int, counter: TokenCounter
 ) -> bool:
+    """Whether the product's own builder, filling at most `budget` context tokens, takes the answer along."""
     builder = ContextBuilder(counter, limit=8192, reserve=256, max_tokens=budget, policy=SelectionPolicy.fill())
     context = builder.build(query, scored, AskOptions(max_tokens=budget))
     by_source: dict[str, list[tuple[int, int]]] = {}
@@ -142,12 +145,12 @@ def _answered(
 def table(results: dict[str, dict[str, dict[str, Estimate]]]) -> str:
     """Markdown: set and method by metric, mean with interval."""
     metrics = ["R@1", "R@5", "MRR@10", *(f"AR@{budget}" for budget in BUDGETS)]
-    lines = ["| set | method | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 2) + "|"]
-    for name, methods in results.items():
-        for method, columns in methods.items():
-            cells = (f"{columns[metric].mean:.3f} ±{_half_width(columns[metric]):.3f}" for metric in metrics)
-            lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = (
+        [name, method, *(f"{columns[metric].mean:.3f} ±{_half_width(columns[metric]):.3f}" for metric in metrics)]
+        for name, methods in results.items()
+        for method, columns in methods.items()
+    )
+    return markdown.table(["set", "method", *metrics], rows)
 
 
 def _half_width(value: Estimate) -> float:

@@ -22,27 +22,34 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from attention_core.calibration import Numbers
 from attention_core.projection import Projection
-from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights
-from benchmarks import held_out, machine, plots
-from benchmarks.metrics import Estimate
+from benchmarks import held_out, machine
+from benchmarks.arguments import IMAGES, add_encoder, add_sets
 from benchmarks.retrieval import CachedCounter
-from benchmarks.token_variants import Tokens, VariantCodec, blob_of, centred_only, ordered_axes, quantised, truncated
+from benchmarks.storage_forms import BUDGETS, SHIPPED_BITS, Form, Marks, draw, forms_of, table
+from benchmarks.token_variants import (
+    Tokens,
+    VariantCodec,
+    blob_of,
+    centred_only,
+    ordered_axes,
+    quantised,
+    truncated,
+    variant_reranker,
+)
 from context.builder import ContextBuilder
 from context.selection import SelectionPolicy
-from domain.answers import AskOptions
+from domain.asking import AskOptions
 from domain.documents import Chunk, DocumentRef
-from domain.protocols import Reranker, TokenCodec, TokenCounter, TokenEncoder
+from domain.protocols import Reranker, TokenCounter, TokenEncoder
 from domain.search import Candidate, Filters, FloatArray, Query
 from service.calibration.side_by_side import discounted_gain
 from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk
@@ -50,71 +57,7 @@ from service.parts import Parts
 from service.question_encoding import encode_question
 
 SETS = ("covidqa", "nq", "drcd-zh", "cmrc-zh")
-DIMS, BITS, POOLS = (32, 64, 96, 128), (2, 4, 8), (2, 3)
-BUDGETS = (128, 256)
-_FLOAT, _SHIPPED_BITS, _TOLERATED = 32, 4, 0.005
-_SAMPLE, _BATCH, _DRAWS = 50_000, 128, 2000
-_CACHE = Path(__file__).parent / ".cache"
-_IMAGES = Path(__file__).parent.parent / "docs" / "images"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Form:
-    """A way of storing: `dim` axes, 0 for the encoder's own width; `bits` an entry; one token for `pool` neighbours."""
-
-    dim: int
-    bits: int
-    pool: int = 1
-    network: bool = False
-
-    def __str__(self) -> str:
-        kind = "float32" if self.bits == _FLOAT else f"{self.bits} bits"
-        pooled = f", pooled by {self.pool}" if self.pool > 1 else ""
-        return f"{self.dim or 'full width'}, {kind}{pooled}{', with the network' if self.network else ''}"
-
-
-FULL_WIDTH = Form(0, _FLOAT)
-
-
-@dataclass(slots=True)
-class Marks:
-    """One form on all sets: `values` (N, 3) of the three measures, `bytes` a 200-token chunk, set by set."""
-
-    sets: list[str] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
-    values: list[tuple[float, float, float]] = field(default_factory=list)
-    sizes: list[float] = field(default_factory=list)
-
-    def means(self) -> FloatArray:
-        """(3,), each set with equal weight."""
-        names, values = np.asarray(self.sets), np.asarray(self.values, dtype=np.float32)
-        means: FloatArray = np.mean([values[names == name].mean(axis=0) for name in dict.fromkeys(self.sets)], axis=0)
-        return means
-
-    @property
-    def size(self) -> float:
-        return float(np.mean(self.sizes))
-
-    def against(self, other: Marks) -> Estimate:
-        """The paired difference of the mean of the three measures, each set with equal weight and drawn by itself."""
-        names = np.asarray(self.sets)
-        gained = np.mean(self.values, axis=1) - np.mean(other.values, axis=1)
-        means, drawn = [], []
-        for at, name in enumerate(dict.fromkeys(self.sets)):
-            own = names == name
-            means.append(gained[own].mean())
-            drawn.append(_drawn_means(gained[own], np.asarray(self.clusters)[own], seed=at))
-        low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-        return Estimate(float(np.mean(means)), float(low), float(high))
-
-
-def _drawn_means(values: Numbers, clusters: NDArray[np.str_], seed: int) -> Numbers:
-    """Means (_DRAWS,) of values of which whole clusters are drawn."""
-    names, member = np.unique(clusters, return_inverse=True)
-    sums, counts = np.bincount(member, weights=values), np.bincount(member)
-    drawn = np.random.default_rng(seed).integers(0, len(names), (_DRAWS, len(names)))
-    means: Numbers = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return means
+_SAMPLE, _BATCH = 50_000, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +101,6 @@ def _encoded(encoder: TokenEncoder, chunks: Sequence[tuple[Chunk, DocumentRef]])
     return rows, ids, offsets, np.array([len(one) for one in found], dtype=np.int64)
 
 
-def forms_of(projection: Projection) -> list[Form]:
-    """The forms that are measured, float32 first; `projection` is the widest that the weights have."""
-    grid = [Form(dim, bits) for dim in DIMS if dim <= projection.dim for bits in BITS]
-    pooled = [Form(projection.dim, bits, pool) for pool in POOLS for bits in (4, 8)]
-    return [FULL_WIDTH, Form(projection.dim, _FLOAT), *grid, *pooled]
-
-
 def measure(folder: Path, weights: Path | None, given: argparse.Namespace, marks: dict[Form, Marks]) -> None:
     """Add one set to `marks`."""
     held = held_out.load(folder, given.questions)
@@ -185,15 +121,13 @@ def measure(folder: Path, weights: Path | None, given: argparse.Namespace, marks
                 tokens = pooled[form.pool]
                 size = tokens.bytes_of_chunk(form.bits, int(plain.counts.sum()))
                 codec = VariantCodec(projection, replace(tokens, rows=quantised(tokens.rows, form.bits)), keys)
-                reranker = AttentionReranker(
-                    cast(TokenCodec, codec), own if form.network else replace(own, interaction=None)
-                )
+                reranker = variant_reranker(codec, own if form.network else replace(own, interaction=None))
                 _examine(asked, reranker, counter, folder.name, size, marks.setdefault(form, Marks()))
 
 
 def _by_dim(forms: Sequence[Form], weights: ScorerWeights) -> list[tuple[int, list[Form]]]:
     """Forms that share a projection, in the order of their first; with the network where there is one."""
-    shipped = [Form(weights.projection.dim, _SHIPPED_BITS, network=True)] if weights.projection else []
+    shipped = [Form(weights.projection.dim, SHIPPED_BITS, network=True)] if weights.projection else []
     every = [*forms, *(shipped if weights.interaction is not None else [])]
     return [(dim, [one for one in every if one.dim == dim]) for dim in dict.fromkeys(one.dim for one in every)]
 
@@ -222,91 +156,23 @@ def _examine(
         marks.values.append((discounted_gain([item.chunk.id in one.gold for item in scored]), short, long))
 
 
-def ceiling(marks: Mapping[Form, Marks]) -> Form:
-    """The float32 form, at full width or projected, whose three measures are larger on average."""
-    return max((form for form in marks if form.bits == _FLOAT), key=lambda form: float(marks[form].means().mean()))
-
-
-def knee(marks: Mapping[Form, Marks]) -> Form:
-    """The smallest form without pooling within half a point of the ceiling; the best one where none is."""
-    most = float(marks[ceiling(marks)].means().mean())
-    usable = {form: one for form, one in marks.items() if form.pool == 1 and not form.network and form.bits != _FLOAT}
-    near = [form for form, one in usable.items() if float(one.means().mean()) >= most - _TOLERATED]
-    if near:
-        return min(near, key=lambda form: usable[form].size)
-    return max(usable, key=lambda form: float(usable[form].means().mean()))
-
-
-def table(marks: Mapping[Form, Marks]) -> str:
-    """Markdown, by size, the form with the network last."""
-    head = ["stored as", "bytes", "nDCG@10", *(f"AR@{budget}" for budget in BUDGETS), "against the ceiling"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    chosen, most = knee(marks), marks[ceiling(marks)]
-    for form in sorted(marks, key=lambda one: (one.network, -marks[one].size)):
-        one, gain = marks[form], marks[form].against(most)
-        name = f"**{form}** (knee)" if form == chosen else str(form)
-        cells = [name, f"{one.size:,.0f}", *(f"{value:.3f}" for value in one.means())]
-        lines.append(
-            "| "
-            + " | ".join([*cells, f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"])
-            + " |"
-        )
-    return "\n".join(lines)
-
-
-def draw(results: Mapping[str, Mapping[Form, Marks]], path: Path) -> None:
-    """AR@128 against bytes, a panel for each set of weights: a line for each number of bits, the knee ringed."""
-    figure, panels = plots.canvas(len(results), 5.5 * len(results), 4.2)
-    for (title, marks), axes in zip(results.items(), panels, strict=True):
-        for bits, colour in zip(BITS, plots.COLOURS, strict=False):
-            line = sorted(form for form in marks if form.bits == bits and form.pool == 1 and not form.network)
-            axes.plot(
-                *_points(marks, line), "o-", color=colour, label=f"{bits} bits, {line[0].dim} to {line[-1].dim} axes"
-            )
-        for form, style in ((one, "s^"[POOLS.index(one.pool)]) for one in sorted(marks) if one.pool > 1):
-            label = f"pooled by {form.pool}, {form.dim} axes" if form.bits == _SHIPPED_BITS else None
-            axes.plot(
-                *_points(marks, [form]), style, color=plots.COLOURS[BITS.index(form.bits)], mfc="none", label=label
-            )
-        if shipped := [form for form in marks if form.network]:
-            axes.plot(*_points(marks, shipped), "D", color=plots.INK, label="with the network")
-        best = ceiling(marks)
-        axes.axhline(float(marks[best].means()[1]), color=plots.INK, linestyle=":", label=str(best))
-        axes.plot(*_points(marks, [knee(marks)]), "o", markersize=15, mfc="none", mec=plots.INK, label="knee")
-        axes.set_xscale("log")
-        ticks = [1000, 2000, 5000, 10_000, 20_000]
-        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_title(title, color=plots.INK)
-        axes.set_xlabel("bytes of a chunk of 200 tokens", color=plots.INK)
-        axes.legend(frameon=False, loc="lower right", fontsize=8)
-    panels[0].set_ylabel("AR@128", color=plots.INK)
-    plots.save(figure, path)
-
-
-def _points(marks: Mapping[Form, Marks], forms: Sequence[Form]) -> tuple[list[float], list[float]]:
-    return [marks[form].size for form in forms], [float(marks[form].means()[1]) for form in forms]
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.token_storage", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
+    add_sets(parser, SETS)
+    add_encoder(parser, "ingested sets, models and vectors")
     parser.add_argument("--questions", type=int, default=60, help="held-out questions a set; 0 takes all")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
     parser.add_argument("--weights", type=Path, help="trained .safetensors, measured beside the untrained ones")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets, models and vectors are kept")
-    parser.add_argument("--output", type=Path, default=_IMAGES, help="where the plot goes")
+    parser.add_argument("--output", type=Path, default=IMAGES, help="where the plot goes")
     given = parser.parse_args(argv)
     arms: dict[str, Path | None] = {"untrained": None, **({"trained": given.weights} if given.weights else {})}
     results: dict[str, dict[Form, Marks]] = {}
     for title, weights in arms.items():
         results[title] = {}
-        for name in given.sets.split(","):
+        for name in given.sets:
             measure(given.data / name, weights, given, results[title])
         print(f"{title}\n\n{table(results[title])}\n", flush=True)
     count = len(next(iter(results["untrained"].values())).values)
-    print(f"{count} questions about held-out documents of {given.sets}; {machine.describe()}.")
+    print(f"{count} questions about held-out documents of {','.join(given.sets)}; {machine.describe()}.")
     draw(results, given.output / "token-storage.svg")
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,11 @@ from numpy.typing import NDArray
 from attention_core.batching import lay_out
 from attention_core.codec import TokenBatch
 from attention_core.projection import Projection, unit_rows
+from attention_core.reranker import AttentionReranker
+from attention_core.scorer import ScorerWeights
 from attention_core.varint import pack_varints
 from domain.documents import Chunk
+from domain.protocols import TokenCodec
 from domain.search import FloatArray, IntArray
 
 _LARGEST_CODE = {4: 7, 8: 127}
@@ -145,6 +149,12 @@ class VariantCodec:
         counts = np.array([end - start for start, end in spans], dtype=np.int64)
         own = self._tokens
         return TokenBatch(own.rows[at], np.ones(len(at), np.float32), own.ids[at], own.offsets[at], counts)
+
+
+def variant_reranker(codec: VariantCodec, weights: ScorerWeights) -> AttentionReranker:
+    """A reranker over prepared tokens."""
+    # It asks no more of a codec than a BatchCodec has, which the type of its argument does not say.
+    return AttentionReranker(cast(TokenCodec, codec), weights)
 
 
 def blob_of(key: int) -> bytes:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +25,9 @@ from typing import Any
 
 import orjson
 
+from benchmarks.arguments import add_encoder, add_sets, comma_separated
 from benchmarks.held_out import UNSEEN, held_out
-from benchmarks.labelled import read_rows
+from benchmarks.labelled import drawn, load_set, read_rows
 from domain.training import TrainingReport
 from service.bootstrap import build_engine
 from service.cli.progress import Stages
@@ -40,7 +40,6 @@ _MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and j
 _FEWER = {"policyqa": 600}  # asks the same of many documents: such questions teach sentences only
 _GRAM, _ALIKE = 13, 0.25
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
-CACHE = Path(__file__).parent / ".cache"
 _WEIGHTS = Path(__file__).parent.parent / "attention_core" / "weights"
 
 
@@ -61,7 +60,7 @@ class TrainingCorpus:
 def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[TrainingCorpus]:
     """The sets in the folder `data`, purged of documents that are nearly those which judge."""
     documents = {name: read_rows(data / name, "corpus.jsonl") for name in (*sets, *unseen)}
-    questions = {name: _questions(data / name) for name in sets}
+    questions = {name: load_set(data / name, 0).filled for name in sets}
     held = {name: held_out(name, (one.document for one in questions[name] if one.document)).both for name in sets}
     judging: set[int] = set()
     for name, rows in documents.items():
@@ -72,7 +71,7 @@ def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[Trai
 def _purged(
     name: str,
     documents: list[dict[str, Any]],
-    questions: list[LabelledQuestion],
+    questions: Sequence[LabelledQuestion],
     held: frozenset[str],
     judging: set[int],
 ) -> TrainingCorpus:
@@ -81,21 +80,8 @@ def _purged(
     asked = [one for one in questions if one.document in known]
     teaching = [one for one in asked if one.document not in held]
     holding = [one for one in asked if one.document in held]
-    return TrainingCorpus(
-        name, kept, _some(teaching, _FEWER.get(name, _MOST)) + _some(holding, _HELD), held, len(documents) - len(kept)
-    )
-
-
-def _some(questions: list[LabelledQuestion], most: int) -> list[LabelledQuestion]:
-    return random.Random(0).sample(questions, most) if len(questions) > most else questions
-
-
-def _questions(folder: Path) -> list[LabelledQuestion]:
-    return [
-        LabelledQuestion(row["id"], row["question"], tuple(row["answers"]), row["document"], row["start"])
-        for row in read_rows(folder, "questions.jsonl")
-        if row["question"].strip() and row["answers"] and row["document"]
-    ]
+    taken = [*drawn(teaching, _FEWER.get(name, _MOST)), *drawn(holding, _HELD)]
+    return TrainingCorpus(name, kept, taken, held, len(documents) - len(kept))
 
 
 def _grams(text: str) -> set[int]:
@@ -136,20 +122,24 @@ def train(sets: Sequence[TrainingCorpus], model: str, cache: Path, **request: An
         return engine.train(questions, progress=stages.update, adapt=True, command=command, **request)
 
 
+def add_training_sets(parser: argparse.ArgumentParser) -> None:
+    """`--data`, `--sets` and `--unseen`, which `corpora` takes."""
+    add_sets(parser, SETS, " to train on")
+    alike = "those that nothing alike may be trained on"
+    parser.add_argument("--unseen", type=comma_separated, default=",".join(UNSEEN), help=alike)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders to train on")
-    parser.add_argument("--unseen", default=",".join(UNSEEN), help="those that nothing alike may be trained on")
+    add_training_sets(parser)
+    add_encoder(parser)
     parser.add_argument("--steps", type=int, default=500, help="of each seed")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--made", type=int, default=600, help="questions that each collection asks itself")
     parser.add_argument("--output", type=Path, default=_WEIGHTS, help="where the weights go")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
     parser.add_argument("--dry-run", action="store_true", help="compare only; without it the same command then saves")
     given = parser.parse_args()
-    sets = corpora(given.data, given.sets.split(","), given.unseen.split(","))
+    sets = corpora(given.data, given.sets, given.unseen)
     for one in sets:
         print(f"{one.name}: {len(one.documents)} documents ({one.left_out} near-duplicates left out), "
               f"{len(one.questions)} questions", flush=True)  # fmt: skip

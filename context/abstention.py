@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from context.language import Language, detect_language
 from context.selection import sentences_of
-from domain.answers import Context, NearestPassage
+from domain.context import Context, NearestPassage
 from domain.documents import page_of
 from domain.search import Evidence, ScoredChunk
 

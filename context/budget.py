@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from domain.answers import Message
+from domain.asking import Message
 from domain.errors import ContextBudgetError, DomainError
 from domain.protocols import TokenCounter
 

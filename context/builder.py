@@ -19,7 +19,8 @@ from context.layout import LayoutPolicy, Prompt, PromptLayout
 from context.rendering import clip_title, fence, place
 from context.selection import EvidenceSelector, Selection, SelectionPolicy
 from context.templates import WORDINGS, Wording, Wordings, abstention
-from domain.answers import AskOptions, Context, ContextBill
+from domain.asking import AskOptions
+from domain.context import Context, ContextBill
 from domain.protocols import TokenCounter
 from domain.search import Query, ScoredChunk
 

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from context.rendering import neutralise
 from context.templates import WORDINGS, Wording, Wordings
-from domain.answers import Context, Message
+from domain.asking import Message
+from domain.context import Context
 from domain.search import Evidence
 
 _SHORTEST = 12  # characters: a shorter sentence costs hardly more than the mark that would stand for it

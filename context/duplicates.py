@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from context.language import content_terms, is_han, normalise, words
 from domain.documents import Span
@@ -52,6 +53,11 @@ class _Sentence:
         )
 
 
+@lru_cache(maxsize=2048)  # some 15 MB: a sentence is looked at when it is offered, when it is sent, at every ceiling
+def _read(text: str) -> _Sentence:
+    return _Sentence.of(text)
+
+
 class SaidBefore:
     """The sentences that are already sent."""
 
@@ -61,7 +67,7 @@ class SaidBefore:
 
     def add(self, document_id: str, span: Span, text: str) -> None:
         """Remember a sentence that is sent."""
-        self._sentences.append(_Sentence.of(text))
+        self._sentences.append(_read(text))
         self._spans.setdefault(document_id, []).append(span)
 
     def unsent(self, document_id: str, span: Span, text: str) -> Span | None:
@@ -76,7 +82,7 @@ class SaidBefore:
         rest = text[start - span.start : end - span.start] if start < end else ""
         if not any(map(str.isalnum, rest)) and len(rest) < len(text):
             return None
-        sentence = _Sentence.of(rest)
+        sentence = _read(rest)
         if any(sentence.repeats(earlier) for earlier in self._sentences):
             return None
         blanks = len(rest) - len(rest.lstrip()), len(rest) - len(rest.rstrip())

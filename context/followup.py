@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 
 from context.language import HAN, STOP_WORDS, detect_language
-from domain.answers import Message
+from domain.asking import Message
 
 _LOOK_BACK = 6  # user turns: a topic older than that has been left
 _MOST_TERMS = 8

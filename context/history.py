@@ -14,7 +14,7 @@ from context.followup import standalone_question
 from context.marks import without_marks
 from context.rendering import neutralise
 from context.templates import Wording
-from domain.answers import Message
+from domain.asking import Message
 
 __all__ = ["carried_history", "standalone_question"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from context.budget import MESSAGE_OVERHEAD, TokenBudget
 from context.rendering import fence, fence_nonce, render
 from context.templates import Wording, constraints_section, system_base
-from domain.answers import AskOptions, Message
+from domain.asking import AskOptions, Message
 from domain.search import Evidence
 
 # Position effects are measured from about a thousand tokens on; half of that is on the safe side and keeps the price of

@@ -13,7 +13,7 @@ from context.duplicates import SaidBefore
 from context.rendering import render
 from context.templates import Wording
 from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor
-from domain.answers import DropReason
+from domain.context import DropReason
 from domain.documents import Chunk
 from domain.search import Evidence, ScoredChunk, ScoredSentence
 
@@ -48,20 +48,18 @@ class Picking:
         self._most_per_document = len(scored)
         self._said = SaidBefore()
 
-    def take_all(self, threshold: float) -> None:
-        """Take every sentence that reaches the threshold, best first; ties go to the better chunk, then by place.
+    def take_all(self, offers: Sequence[tuple[int, int]]) -> None:
+        """Take the sentences at these (chunk, place), best first; ties go to the better chunk, then by place.
 
         Headings come last: they are taken only where nothing else of their chunk was.
         """
-        offers = [
-            (self._is_heading(index, place), -item.score, index, place)
-            for index, sentences in enumerate(self.sentences)
-            for place, item in enumerate(sentences)
-            if item.score >= threshold
-        ]
-        if len({self._scored[index].chunk.document_id for _, _, index, _ in offers}) > 1:
+        ordered = sorted(
+            (self._is_heading(index, place), -self.sentences[index][place].score, index, place)
+            for index, place in offers
+        )
+        if len({self._scored[index].chunk.document_id for index, _ in offers}) > 1:
             self._most_per_document = self._policy.max_chunks_per_document
-        for is_heading, _, index, place in sorted(offers):
+        for is_heading, _, index, place in ordered:
             if is_heading and index in self._taken:
                 continue
             refusal = self._take(index, place)

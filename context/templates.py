@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from context.language import Language, normalise
-from domain.answers import Constraint
+from domain.asking import Constraint
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from context.budget import template_tokens
-from domain.answers import Message
+from domain.asking import Message
 from domain.protocols import TokenCounter
 
 log = logging.getLogger(__name__)

@@ -51,12 +51,11 @@ class ScoreMap:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The scores that a sentence needs to be sent, at all and as a share of the best one's, and the score that the best
-    one needs for anything to be sent.
+    """The evidence mass that a token of a sentence must buy for it to be sent, and the score that a question's best
+    sentence needs for anything to be sent.
     """
 
-    keep_above: float
-    relative_to_best: float
+    mass_per_token: float
     abstain_below: float
 
 
@@ -132,7 +131,7 @@ class Calibration:
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
         rest = dict(data)
         fitted, held_out = rest.pop("questions")
-        thresholds = (rest.pop(name) for name in ("keep_above", "relative_to_best", "abstain_below"))
+        thresholds = (rest.pop(name) for name in ("mass_per_token", "abstain_below"))
         return cls(
             identity=ScoringIdentity(rest.pop("model_id"), rest.pop("codec_id"), rest.pop("reranker")),
             maps={language: ScoreMap.from_dict(one) for language, one in rest.pop("maps").items()},

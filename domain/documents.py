@@ -48,6 +48,19 @@ class Span:
     def shifted(self, by: int) -> Span:
         return Span(self.start + by, self.end + by)
 
+    def to_dict(self) -> dict[str, int]:
+        return {"start": self.start, "end": self.end}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Span:
+        """The span of an object that has a start and an end, whatever else it has."""
+        return cls(data["start"], data["end"])
+
+
+def with_span(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an object whose span stands in its JSON as "start" and "end": these two become `span`."""
+    return {"span": Span.from_dict(data)} | {name: data[name] for name in data if name not in ("start", "end")}
+
 
 def merge_spans(spans: Sequence[Span]) -> tuple[Span, ...]:
     """Sort spans and join those that touch or overlap, so that the result is disjoint and ascending.

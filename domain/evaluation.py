@@ -44,13 +44,21 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """AR@B: the share of the labelled evidence that contexts of at most `budget` tokens hold."""
+    """AR@B: the share of the labelled evidence that contexts of at most `budget` tokens hold.
+
+    `context_tokens` is the mean of what they really have: sentences are sent whole, so it stays below the budget.
+    """
 
     budget: int
     answer_recall: Estimate
+    context_tokens: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {"budget": self.budget, "answer_recall": self.answer_recall.to_dict()}
+        return {
+            "budget": self.budget,
+            "answer_recall": self.answer_recall.to_dict(),
+            "context_tokens": self.context_tokens,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +233,8 @@ class Limit:
 class EvaluationReport:
     """Quality per token on labelled questions about one collection.
 
-    `above_curve` is the answer recall of the operating point less that of the curve at as many tokens: what it brings
-    that the number of tokens follows the question. `left_out` says why a baseline was not run.
+    `above_curve` is the answer recall of the operating point less that of the curve where its contexts have as many
+    tokens: what it brings that their number follows the question. `left_out` says why a baseline was not run.
     """
 
     collection: str

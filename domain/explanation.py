@@ -33,11 +33,11 @@ class QuestionToken:
     coverage: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**_span(self.span), "text": self.text, "coverage": list(self.coverage)}
+        return {**self.span.to_dict(), "text": self.text, "coverage": list(self.coverage)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> QuestionToken:
-        return cls(Span(data["start"], data["end"]), data["text"], tuple(data["coverage"]))
+        return cls(Span.from_dict(data), data["text"], tuple(data["coverage"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class AttendedToken:
     weights: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**_span(self.span), "text": self.text, "weights": list(self.weights)}
+        return {**self.span.to_dict(), "text": self.text, "weights": list(self.weights)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AttendedToken:
-        return cls(Span(data["start"], data["end"]), data["text"], tuple(data["weights"]))
+        return cls(Span.from_dict(data), data["text"], tuple(data["weights"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class AttendedSentence:
 
     def to_dict(self) -> dict[str, Any]:
         flat = {"text": self.text, "score": self.score, "weights": list(self.weights), "parts": dict(self.parts)}
-        return {**_span(self.span), **flat}
+        return {**self.span.to_dict(), **flat}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AttendedSentence:
-        span, weights = Span(data["start"], data["end"]), tuple(data["weights"])
+        span, weights = Span.from_dict(data), tuple(data["weights"])
         return cls(span, data["text"], data["score"], weights, dict(data["parts"]))
 
 
@@ -104,7 +104,7 @@ class AttendedChunk:
     def to_dict(self) -> dict[str, Any]:
         return {
             "chunk_id": self.chunk_id,
-            **_span(self.span),
+            **self.span.to_dict(),
             "page": self.page,
             "heading_path": list(self.heading_path),
             "score": self.score,
@@ -119,7 +119,7 @@ class AttendedChunk:
         matrix = data["matrix"]
         return cls(
             chunk_id=data["chunk_id"],
-            span=Span(data["start"], data["end"]),
+            span=Span.from_dict(data),
             page=data["page"],
             heading_path=tuple(data["heading_path"]),
             score=data["score"],
@@ -173,7 +173,3 @@ class Explanation:
             question_tokens=tuple(QuestionToken.from_dict(item) for item in data["question_tokens"]),
             chunks=tuple(AttendedChunk.from_dict(item) for item in data["chunks"]),
         )
-
-
-def _span(span: Span) -> dict[str, int]:
-    return {"start": span.start, "end": span.end}

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from domain.answers import AskOptions, Context
+from domain.asking import AskOptions
+from domain.context import Context
 from domain.documents import Chunk, Document, LoadedDocument, Passage
 from domain.jobs import CollectionInfo, DocumentInfo, ErrorInfo, Job
 from domain.search import (

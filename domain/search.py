@@ -225,12 +225,10 @@ class Evidence:
             "heading_path": list(self.heading_path),
             "chunk_id": self.chunk_id,
             "text": self.text,
-            "spans": [{"start": span.start, "end": span.end} for span in self.spans],
+            "spans": [span.to_dict() for span in self.spans],
             "score": self.score,
             "scores": {name: self.scores.get(name) for name in ("dense", "lexical", "fused", "attention")},
-            "sentences": [
-                {"start": item.span.start, "end": item.span.end, "score": item.score} for item in self.sentences
-            ],
+            "sentences": [{**item.span.to_dict(), "score": item.score} for item in self.sentences],
             "tokens": self.tokens,
         }
 
@@ -241,11 +239,9 @@ class Evidence:
         return cls(
             **flat,
             heading_path=tuple(data["heading_path"]),
-            spans=tuple(Span(item["start"], item["end"]) for item in data["spans"]),
+            spans=tuple(map(Span.from_dict, data["spans"])),
             score=data["score"],
             scores=dict(data["scores"]),
-            sentences=tuple(
-                EvidenceSentence(Span(item["start"], item["end"]), item["score"]) for item in data["sentences"]
-            ),
+            sentences=tuple(EvidenceSentence(Span.from_dict(item), item["score"]) for item in data["sentences"]),
             tokens=data["tokens"],
         )

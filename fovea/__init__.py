@@ -15,17 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.answers import (
-    Answer,
-    Citation,
-    Constraint,
-    Context,
-    ContextBill,
-    Dropped,
-    Message,
-    SearchResult,
-    Usage,
-)
+from domain.answers import Answer, Citation, Usage
+from domain.asking import Constraint, Message
+from domain.context import Context, ContextBill, Dropped
 from domain.documents import Block, BlockKind, Chunk, Document, LoadedDocument, Page, Passage, Sentence, Span
 from domain.errors import (
     ConfigurationError,
@@ -47,6 +39,7 @@ from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, DocumentStatus, IngestProgress, IngestReport
 from domain.search import Encoding, Evidence, Query, ScoredChunk, ScoredSentence, TokenVectors
+from domain.search_result import SearchResult
 
 if TYPE_CHECKING:
     from fovea.client import AsyncClient, Client

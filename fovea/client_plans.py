@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from domain.answers import Answer, Message, SearchResult
+from domain.answers import Answer
+from domain.asking import Message
 from domain.documents import Document, Page, Span
 from domain.errors import LoadError, NotFound, UsageError
 from domain.explanation import Explanation
@@ -26,6 +27,7 @@ from domain.jobs import (
     IngestReport,
 )
 from domain.search import DEFAULT_COLLECTION
+from domain.search_result import SearchResult
 from fovea.client_calls import Call, Pause, Plan, Upload
 
 _POLL_SECONDS = 0.25
@@ -164,7 +166,7 @@ def document(document_id: str) -> Plan[Document]:
         text=reply["text"],
         media_type=info["media_type"],
         content_hash="",  # the server does not tell it
-        pages=tuple(Page(item["number"], Span(item["start"], item["end"])) for item in reply["pages"]),
+        pages=tuple(Page(item["number"], Span.from_dict(item)) for item in reply["pages"]),
         metadata=info["metadata"],
     )
 

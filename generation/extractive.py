@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from domain.answers import Context, Usage
+from domain.answers import Usage
+from domain.context import Context
 from domain.documents import Span
 from domain.protocols import TokenCounter
 from domain.search import Evidence

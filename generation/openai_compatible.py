@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from domain.answers import Context
+from domain.context import Context
 from domain.errors import (
     ConfigurationError,
     GenerationError,

@@ -9,12 +9,28 @@ from dataclasses import replace
 from context.abstention import nearest_of_evidence
 from context.citations import resolve_citations
 from context.mark_stream import MarkStream
-from domain.answers import Answer, SearchResult, Usage
+from domain.answers import Answer, Usage
+from domain.asking import AskOptions
 from domain.errors import GenerationError
+from domain.search import Filters
+from domain.search_result import SearchResult
 from service.parts import Parts
+from service.searching import search_evidence
 from service.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
+
+
+def stream_answer(parts: Parts, question: str, options: AskOptions, filters: Filters) -> Iterator[str | Answer]:
+    """Search, then yield the answer's text in parts and the Answer. Closing the iterator cancels the model's call."""
+    clock = Stopwatch()
+    found = search_evidence(parts, question, options, filters, clock)
+    abstention = found.context.abstention
+    if abstention:  # no model is asked what the documents do not say
+        yield abstention
+        yield answered(parts, abstention, found, parts.generator.model, Usage(0, 0), clock)
+    else:
+        yield from generate_answer(parts, found, clock)
 
 
 def generate_answer(parts: Parts, found: SearchResult, clock: Stopwatch) -> Iterator[str | Answer]:

@@ -39,6 +39,7 @@ from service.factories import (
     make_codec,
     make_context_builder,
     make_encoder,
+    make_evaluation_setup,
     make_fallback,
     make_generator,
     make_parsers,
@@ -165,7 +166,7 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         return ScoringIdentity(encoder.model_id, codec.codec_id, reranker_identity(reranker))
 
     levels = levels_of(weights, reranker)
-    policy = make_policy(weights, levels)
+    policy = make_policy(settings, weights, levels)
     default = Scoring(reranker, builder(policy), policy, levels.maps if levels else {})
     scoring = _scoring(default, builder, SqlCalibrations(database, DEFAULT_TENANT), identity)
     return Parts(
@@ -191,6 +192,7 @@ def _assemble(settings: Settings, stack: ExitStack, tell: Tell, given: dict[str,
         candidates=settings.retrieval.candidates,
         close=stack.close,
         training=make_training_setup(settings, weights, codec, builder, tell),
+        evaluation=make_evaluation_setup(settings, generator, wordings, given.get("context_builder")),
     )
 
 
@@ -203,7 +205,7 @@ def _scoring(
     """The default scoring, and the retriever's own order, which has no scale."""
     from retrieval.fused_order import FusedOrder
 
-    ranks = SelectionPolicy().without_scale()
+    ranks = SelectionPolicy(max_chunks_per_document=default.policy.max_chunks_per_document).without_scale()
     fused = Scoring(FusedOrder(), builder(ranks), ranks)
     return CollectionScoring(store, default, fused, builder, identity)
 

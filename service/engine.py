@@ -1,16 +1,16 @@
-"""The engine: every verb of the product, written once, synchronous, over parts that are handed in.
+"""The engine: the facade with every verb of the product, written once, synchronous, over parts that are handed in.
 
     ingest   inputs -> pipeline -> one commit a document -> indexes -> IngestReport
     search   question -> encode once -> dense + lexical -> one SELECT -> one attention pass -> select -> lay out
     ask      search -> generate at most once -> verify citations -> Answer
     stream   the same, text first
 
-The stages do not know each other: they meet here as values.
+The stages do not know each other: they meet as values in the modules that the verbs call (`service/searching.py`,
+`service/answering.py`). The engine itself only guards: writes one after another, and one end of life.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,27 +19,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from context.abstention import with_nearest
-from domain.answers import Answer, AskOptions, Constraint, Message, SearchResult, Usage
+from domain.answers import Answer
+from domain.asking import AskOptions, Constraint, Message
 from domain.calibration import CalibrationReport
 from domain.documents import Document
-from domain.errors import FoveaError, NotFound, UsageError
+from domain.errors import FoveaError, UsageError
 from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
-from domain.search import DEFAULT_COLLECTION, Filters, Query
+from domain.search import DEFAULT_COLLECTION, Filters
+from domain.search_result import SearchResult
 from domain.training import TrainingReport
-from service.answering import answered, generate_answer
+from service.answering import stream_answer
 from service.calibration.calibrator import DEFAULT_TARGET, Calibrator
 from service.explaining import DEFAULT_CHUNKS, explain_document
-from service.labelled_questions import LabelledQuestion, read_questions
+from service.labelled_questions import QuestionSource, questions_from
 from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.question_pool import ask_all
+from service.searching import check_collection, search_evidence
 from service.stopwatch import Stopwatch
 from service.training.setup import TrainingRequest
-
-log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -140,7 +140,7 @@ class Engine:
 
     def calibrate(
         self,
-        questions: str | Path | Sequence[LabelledQuestion],
+        questions: QuestionSource,
         *,
         collection: str = DEFAULT_COLLECTION,
         target: float = DEFAULT_TARGET,
@@ -152,13 +152,10 @@ class Engine:
 
         Raises UsageError for questions that are malformed, too few, or about other documents.
         """
-        labelled = _labelled(questions)
-        self._check_collection(collection)
+        labelled = questions_from(questions)
+        check_collection(self._parts, collection)
 
-        def encode(text: str) -> Query:
-            return encode_question(self._parts, checked_question(self._parts, text), Filters(collection))
-
-        report = Calibrator(self._parts, collection, encode, progress).run(labelled, target)
+        report = Calibrator(self._parts, collection, progress).run(labelled, target)
         if report.outcome == "kept":
             return report
         if dry_run:
@@ -169,7 +166,7 @@ class Engine:
 
     def train(
         self,
-        questions: str | Path | Sequence[LabelledQuestion] | Mapping[str, str | Path | Sequence[LabelledQuestion]],
+        questions: QuestionSource | Mapping[str, QuestionSource],
         *,
         progress: Callable[[str, int, int], None] | None = None,
         **request: Any,
@@ -184,14 +181,14 @@ class Engine:
 
         sets = questions if isinstance(questions, Mapping) else {DEFAULT_COLLECTION: questions}
         for collection in sets:
-            self._check_collection(collection)
+            check_collection(self._parts, collection)
         trainer = Trainer(self._parts, self._parts.training, TrainingRequest(**request), progress)
         with self._write_lock:
-            return trainer.run({name: _labelled(source) for name, source in sets.items()})
+            return trainer.run({name: questions_from(source) for name, source in sets.items()})
 
     def evaluate(
         self,
-        questions: str | Path | Sequence[LabelledQuestion],
+        questions: QuestionSource,
         *,
         collection: str = DEFAULT_COLLECTION,
         progress: Callable[[int, int], None] | None = None,
@@ -205,8 +202,8 @@ class Engine:
         from service.evaluation.evaluator import Evaluator
         from service.evaluation.request import EvaluationRequest
 
-        labelled = _labelled(questions)
-        self._check_collection(collection)
+        labelled = questions_from(questions)
+        check_collection(self._parts, collection)
         return Evaluator(self._parts, collection, progress).run(labelled, EvaluationRequest(**request))
 
     def reset_calibration(self, collection: str = DEFAULT_COLLECTION) -> bool:
@@ -228,7 +225,8 @@ class Engine:
     ) -> SearchResult:
         """The evidence for a question within `max_tokens` context tokens; nothing is generated."""
         filters = Filters(collection, frozenset(document_ids), dict(metadata or {}))
-        return self._search(question, AskOptions(max_tokens=max_tokens, history=tuple(history)), filters, Stopwatch())
+        options = AskOptions(max_tokens=max_tokens, history=tuple(history))
+        return search_evidence(self._parts, question, options, filters, Stopwatch())
 
     def ask(
         self,
@@ -276,13 +274,7 @@ class Engine:
         """Yield the answer's text in parts, then the Answer. Closing the iterator cancels the model's call."""
         options = AskOptions(max_tokens, tuple(Constraint(text) for text in constraints), role, think, tuple(history))
         filters = Filters(collection, frozenset(document_ids), dict(metadata or {}))
-        clock = Stopwatch()
-        found = self._search(question, options, filters, clock)
-        if found.context.abstention:  # no model is asked what the documents do not say
-            yield found.context.abstention
-            yield answered(self._parts, found.context.abstention, found, self.model, Usage(0, 0), clock)
-            return
-        yield from generate_answer(self._parts, found, clock)
+        return stream_answer(self._parts, question, options, filters)
 
     def explain(
         self,
@@ -299,10 +291,9 @@ class Engine:
         weight of every token for every token of the question. Raises NotFound; UsageError where attention is off.
         """
         text = checked_question(self._parts, question)
-        self._check_collection(collection)
-        return explain_document(
-            self._parts, encode_question(self._parts, text, Filters(collection)), document, chunks, full
-        )
+        check_collection(self._parts, collection)
+        query = encode_question(self._parts, text, Filters(collection))
+        return explain_document(self._parts, query, document, chunks, full)
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
@@ -343,34 +334,3 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # -- inside ------------------------------------------------------------------------------------------------------
-
-    def _search(self, question: str, options: AskOptions, filters: Filters, clock: Stopwatch) -> SearchResult:
-        parts = self._parts
-        text = checked_question(parts, question, options)
-        self._check_collection(filters.collection)
-        with clock.stage("encode"):
-            rewrite = parts.rewriter.rewrite(text, options.history) if options.history else None
-            query = encode_question(parts, rewrite.question if rewrite else text, filters)
-        with clock.stage("retrieve"):
-            candidates = parts.retriever.search(query, parts.candidates)
-        scoring = parts.scoring.of(filters.collection)
-        with clock.stage("rerank"):
-            scored = scoring.rerank(query, candidates)
-        with clock.stage("build"):
-            # The prompt carries the user's own words; only retrieval and scoring see the standalone form.
-            context = scoring.builder.build(replace(query, text=text), scored, options)
-            context = with_nearest(parts.sent_once(context), scored)
-        return SearchResult(context, clock.timings(), rewrite)
-
-    def _check_collection(self, collection: str) -> None:
-        parts = self._parts
-        if parts.store.generation(collection) > 0:
-            parts.store.check_encoder(collection, parts.encoder.model_id, parts.encoder.dim, parts.codec_id)
-        elif collection != DEFAULT_COLLECTION and collection not in {item.name for item in self.list_collections()}:
-            raise NotFound(f"There is no collection {collection!r}; ingest into it or create it first.")
-
-
-def _labelled(source: str | Path | Sequence[LabelledQuestion]) -> Sequence[LabelledQuestion]:
-    return read_questions(Path(source)) if isinstance(source, str | Path) else source

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ingestion.loader_pool import LoaderPool
     from ingestion.sources import SourceItem
     from retrieval.embedders.split import SplitEncoder
+    from service.evaluation.setup import EvaluationSetup
     from service.rewriting import QuestionRewriter
     from service.token_counting import Counting
     from service.training.setup import TrainingSetup
@@ -153,14 +154,15 @@ def levels_of(weights: ScorerWeights | None, reranker: Reranker) -> Levels | Non
     return weights.levels if weights is not None and known else None
 
 
-def make_policy(weights: ScorerWeights | None, levels: Levels | None) -> SelectionPolicy:
-    """The thresholds of a collection that was not calibrated."""
+def make_policy(settings: Settings, weights: ScorerWeights | None, levels: Levels | None) -> SelectionPolicy:
+    """What is sent of a collection that was not calibrated."""
     from context.selection import SelectionPolicy
 
+    policy = SelectionPolicy(max_chunks_per_document=settings.context.max_chunks_per_document)
     if levels is not None:
-        return replace(SelectionPolicy(), **asdict(levels.thresholds))
+        return replace(policy, **asdict(levels.thresholds))
     # Only encoders with weights have a fitted scale; elsewhere the order of the scores holds, their level does not.
-    return SelectionPolicy() if weights is not None and weights.scaled else SelectionPolicy().without_scale()
+    return policy if weights is not None and weights.scaled else policy.without_scale()
 
 
 def make_training_setup(
@@ -216,11 +218,25 @@ def make_context_builder(
         limit=min(generator.context_window, chosen.prompt_limit),
         reserve=min(generator.max_output_tokens, chosen.reserve),
         max_tokens=chosen.max_tokens,
-        policy=replace(policy, max_chunks_per_document=chosen.max_chunks_per_document),
+        policy=policy,
         bound=bound,
         layout=LayoutPolicy(chosen.restate_from, chosen.edges_from),
         wordings=wordings,
     )
+
+
+def make_evaluation_setup(
+    settings: Settings, generator: Generator, wordings: Wordings, own: ContextBuilder | None
+) -> EvaluationSetup:
+    """`own` is a context builder that was handed in: it is measured as it is."""
+    from service.evaluation.setup import EvaluationSetup
+
+    def filling(counter: TokenCounter, bound: TokenCounter) -> ContextBuilder:
+        from context.selection import SelectionPolicy
+
+        return own or make_context_builder(settings, generator, counter, bound, wordings, SelectionPolicy.fill())
+
+    return EvaluationSetup(filling, wordings)
 
 
 def make_generator(settings: GenerationSettings, whole: Settings, counting: Counting) -> Generator:

@@ -12,20 +12,19 @@ answer string in any chunk. Strings are compared with case, width and white spac
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
-
-import orjson
+from typing import Any, TypeAlias, TypeGuard
 
 from context.selection import sentences_of
 from domain.documents import Chunk, DocumentRef, Span
 from domain.errors import UsageError
 from domain.search import Evidence, ScoredChunk
 from service.answer_strings import find_answer
+from service.jsonl import jsonl_rows
+
+_CODE = "invalid_questions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,22 @@ class LabelledQuestion:
         return f"question {self.id}" if known is None else f"document {known}"
 
 
+QuestionSource: TypeAlias = str | Path | Sequence[LabelledQuestion]  # a JSONL file, or its questions
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def questions_from(source: QuestionSource) -> Sequence[LabelledQuestion]:
+    """The questions of a source. Raises UsageError that names the line and the field."""
+    return read_questions(Path(source)) if isinstance(source, str | Path) else source
 
 
 def read_questions(path: Path) -> tuple[LabelledQuestion, ...]:
     """The questions of a JSONL file, plain or .gz. Raises UsageError that names the line and the field."""
     found: dict[str, int] = {}
     questions = []
-    for number, row in _rows(path):
+    for number, row in jsonl_rows(path, _CODE):
         question = _question(row, f"{path}:{number}")
         if question.id in found:
             raise _wrong(f"{path}:{number}", f"the id {question.id!r} stands in line {found[question.id]} already")
@@ -81,23 +88,6 @@ def read_questions(path: Path) -> tuple[LabelledQuestion, ...]:
     if not questions:
         raise _wrong(str(path), "the file holds no question")
     return tuple(questions)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, _parsed(line.removeprefix(b"\xef\xbb\xbf"), f"{path}:{number}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise _wrong(str(path), f"the file cannot be read ({getattr(error, 'strerror', None) or error})") from error
-
-
-def _parsed(line: bytes, place: str) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise _wrong(place, f"the line is not valid JSON ({error})") from error
 
 
 def _question(row: Any, place: str) -> LabelledQuestion:
@@ -144,7 +134,7 @@ def _is_offset(value: Any) -> TypeGuard[int]:
 
 
 def _wrong(place: str, what: str) -> UsageError:
-    return UsageError(f"{place}: {what}.", code="invalid_questions")
+    return UsageError(f"{place}: {what}.", code=_CODE)
 
 
 # -- gold ------------------------------------------------------------------------------------------------------------
@@ -174,21 +164,22 @@ def gold_sentences(question: LabelledQuestion, chunk: Chunk, document: DocumentR
     )
 
 
-def needed_scores(question: LabelledQuestion, scored: Sequence[ScoredChunk]) -> list[float]:
-    """The scores of the sentences that the question needs, as far as they are among `scored`.
+def needed_sentences(question: LabelledQuestion, scored: Sequence[ScoredChunk]) -> list[tuple[int, int]]:
+    """The sentences that the question needs, as far as they are among `scored`: (chunk, place in `sentences_of` it).
 
     Evidence labelled by place needs every sentence that it touches. Of several occurrences of an answer string one is
     enough, so the best one counts, by its weakest sentence. [] where no gold evidence was retrieved.
     """
-    every: dict[tuple[str, Span], float] = {}
-    weakest = []
-    for item in scored:
+    every: dict[tuple[str, Span], tuple[int, int]] = {}
+    weakest: list[tuple[float, tuple[int, int]]] = []
+    for at, item in enumerate(scored):
+        own = sentences_of(item)
         for span in gold_spans(question, item.chunk, item.document):
-            touched = [one for one in sentences_of(item) if _touches(span, one.sentence.span, item.chunk)]
+            touched = [place for place, one in enumerate(own) if _touches(span, one.sentence.span, item.chunk)]
             if touched:
-                every |= {(item.document.id, one.sentence.span): one.score for one in touched}
-                weakest.append(min(one.score for one in touched))
-    return list(every.values()) if question.locations else [max(weakest)] if weakest else []
+                every |= {(item.document.id, own[place].sentence.span): (at, place) for place in touched}
+                weakest.append(min((own[place].score, (at, place)) for place in touched))
+    return list(every.values()) if question.locations else [max(weakest)[1]] if weakest else []
 
 
 def evidence_recall(question: LabelledQuestion, evidence: Sequence[Evidence]) -> float:

@@ -15,10 +15,11 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from domain.answers import Answer, SearchResult
+from domain.answers import Answer
 from domain.errors import FoveaError
 from domain.jobs import DocumentInfo
 from domain.search import DEFAULT_COLLECTION
+from domain.search_result import SearchResult
 
 _READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _MAX_LISTED = 1000

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from domain.answers import Answer, ContextBill
+from domain.answers import Answer
+from domain.context import ContextBill
 from domain.jobs import CollectionInfo
+from domain.search_result import SearchResult
+
+log = structlog.get_logger("fovea.questions")
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 _TELL_URLS = ("httpx", "httpcore")  # their INFO lines hold whole URLs, and with them keys and questions
 _SUPPORT = {True: "supported", False: "unsupported", None: "uncited"}
+_PARTS = ("system", "constraints", "history", "evidence", "question")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """The counters of one server, in a registry of their own."""
+    """The counters of one server, in a registry of their own. A question that is counted leaves a line in the log."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -38,6 +45,27 @@ class Metrics:
             "fovea_context_tokens_avoided",
             "Tokens that plain top-10 chunks would have cost beyond those.",
             registry=registry,
+        )
+        self._prompt = Counter("fovea_prompt_tokens", "Tokens of prompts by part.", ("part",), registry=registry)
+        self._margin = Counter(
+            "fovea_prompt_margin_tokens",
+            "Tokens kept free beside prompts for what their model may count beyond them.",
+            registry=registry,
+        )
+        self._reported = Counter(
+            "fovea_reported_prompt_tokens", "Prompt tokens by the models' own count.", registry=registry
+        )
+        self._reconciled = Counter(
+            "fovea_reconciled_prompt_tokens", "Our count of the prompts that models reported on.", registry=registry
+        )
+        self._beyond = Counter(
+            "fovea_prompts_beyond_bound", "Prompts whose model counted more than total and margin.", registry=registry
+        )
+        self._dropped = Counter(
+            "fovea_dropped_chunks", "Candidates that were not sent, by reason.", ("reason",), registry=registry
+        )
+        self._searches = Counter(
+            "fovea_searches", "Searches by outcome: found, nothing.", ("outcome",), registry=registry
         )
         self._answers = Counter("fovea_answers", "Answers by outcome.", ("outcome",), registry=registry)
         self._sentences = Counter(
@@ -63,11 +91,11 @@ class Metrics:
         self._requests.labels(route, method, status).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def observe_search(self, bill: ContextBill, timings: Mapping[str, float]) -> None:
-        self._sent.inc(bill.evidence)
-        self._avoided.inc(bill.avoided)
-        for stage, milliseconds in timings.items():
-            self._stage_seconds.labels(stage).observe(milliseconds / 1000)
+    def observe_search(self, found: SearchResult) -> None:
+        outcome = "found" if found.evidence else "nothing"
+        self._searches.labels(outcome).inc()
+        self._observe_evidence(found, found.timings)
+        log.info("searched", outcome=outcome, **_account(found, found.timings))
 
     def observe_answer(self, answer: Answer) -> None:
         outcome = "abstained" if answer.abstained else "degraded" if answer.degraded else "answered"
@@ -78,7 +106,27 @@ class Metrics:
         if rewrite := answer.search.rewrite:
             self._rewrites.labels("failed" if rewrite.failed else rewrite.by).inc()
             self._rewrite_tokens.inc(rewrite.tokens)
-        self.observe_search(answer.search.bill, answer.timings)
+        self._observe_evidence(answer.search, answer.timings)
+        if answer.search.evidence:  # without any, there is no prompt
+            self._observe_prompt(answer.search.bill)
+        log.info("answered", outcome=outcome, model=answer.model, **_account(answer.search, answer.timings))
+
+    def _observe_evidence(self, found: SearchResult, timings: Mapping[str, float]) -> None:
+        self._sent.inc(found.bill.evidence)
+        self._avoided.inc(found.bill.avoided)
+        for item in found.context.dropped:
+            self._dropped.labels(item.reason).inc()
+        for stage, milliseconds in timings.items():
+            self._stage_seconds.labels(stage).observe(milliseconds / 1000)
+
+    def _observe_prompt(self, bill: ContextBill) -> None:
+        for part in _PARTS:
+            self._prompt.labels(part).inc(getattr(bill, part))
+        self._margin.inc(bill.margin)
+        if bill.reported is not None:
+            self._reported.inc(bill.reported)
+            self._reconciled.inc(bill.total)
+            self._beyond.inc(bill.reported > bill.total + bill.margin)
 
     def observe_job(self, result: str) -> None:
         self._jobs.labels(result).inc()
@@ -89,6 +137,14 @@ class Metrics:
         self._documents.set(sum(item.documents for item in listed))
         self._chunks.set(sum(item.chunks for item in listed))
         return generate_latest(self._registry)
+
+
+def _account(found: SearchResult, timings: Mapping[str, float]) -> dict[str, Any]:
+    """What a line of the log tells of a question: its bill, how many candidates were left out and why, and the time
+    of each stage.
+    """
+    dropped = Tally(item.reason for item in found.context.dropped)
+    return {"bill": found.bill.to_dict(), "dropped": dict(dropped), "milliseconds": dict(timings)}
 
 
 def configure_logging(level: str = "INFO", as_json: bool | None = None) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from context.token_bounds import LearnedBound
-from domain.answers import Context
+from domain.context import Context
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import ContextBuilder, DocumentStore, Embedder, Generator, Reranker, TokenCounter
 from domain.search import Candidate, Query, QueryTerm
+from service.evaluation.setup import EvaluationSetup
 from service.rewriting import QuestionRewriter
 from service.scoring import CollectionScoring
 from service.training.setup import TrainingSetup
@@ -80,3 +81,4 @@ class Parts:
     candidates: int
     close: Callable[[], None]
     training: TrainingSetup
+    evaluation: EvaluationSetup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domain.answers import AskOptions, Message
+from domain.asking import AskOptions, Message
 from domain.errors import UsageError
 from domain.protocols import TokenEncoder
 from domain.search import Filters, Query

@@ -14,9 +14,11 @@ from typing import Protocol
 from context.followup import standalone_question
 from context.language import detect_language
 from context.marks import without_marks
-from domain.answers import Context, ContextBill, Message, Rewrite
+from domain.asking import Message
+from domain.context import Context, ContextBill
 from domain.errors import GenerationError
 from domain.protocols import Generator, TokenCounter
+from domain.search_result import Rewrite
 
 log = logging.getLogger(__name__)
 

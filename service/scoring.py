@@ -68,7 +68,7 @@ class Scoring:
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(self.policy.keep_above, self.policy.relative_to_best, self.policy.abstain_below)
+        return Thresholds(self.policy.mass_per_token, self.policy.abstain_below)
 
 
 def language_of(text: str) -> str:
@@ -142,7 +142,7 @@ class CollectionScoring:
 
     def with_attention(self, thresholds: Thresholds, maps: Mapping[str, ScoreMap]) -> Scoring:
         """The reranker with these maps, and with these thresholds on the chances that they give."""
-        policy = replace(self.default.policy, **asdict(thresholds))
+        policy = replace(self.default.policy, scaled=True, **asdict(thresholds))  # a calibration is a scale
         return Scoring(self.default.reranker, self._make_builder(policy), policy, maps)
 
     def valid(self, collection: str) -> Calibration | None:

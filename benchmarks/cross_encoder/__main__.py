@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.arguments import add_encoder
 from benchmarks.cross_encoder.graph import export
 from benchmarks.cross_encoder.network import CrossNetwork
 from benchmarks.cross_encoder.training import Options, PairSet, gather, train
-from benchmarks.held_out import UNSEEN
-from benchmarks.weights import CACHE, SETS, TrainingCorpus, corpora, ingest, training_settings
+from benchmarks.weights import TrainingCorpus, add_training_sets, corpora, ingest, training_settings
 from service.bootstrap import build_parts
 from service.cli.progress import Stages
 from service.engine import Engine
@@ -27,18 +27,15 @@ def main() -> None:
     usual = Options()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cross_encoder", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("train", help="train and convert")
-    command.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    command.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders to train on")
-    command.add_argument("--unseen", default=",".join(UNSEEN), help="those that nothing alike may be trained on")
-    command.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
+    add_training_sets(command)
+    add_encoder(command)
     command.add_argument("--steps", type=int, default=usual.steps)
     command.add_argument("--questions", type=int, default=usual.questions, help="of one step")
     command.add_argument("--negatives", type=int, default=usual.negatives, help="for each question")
     command.add_argument("--most", type=int, default=1200, help="questions of one set that candidates are found for")
     command.add_argument("--output", type=Path, help="where the graphs go; default: cross-encoder in the cache")
-    command.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
     given = parser.parse_args()
-    sets = corpora(given.data, given.sets.split(","), given.unseen.split(","))
+    sets = corpora(given.data, given.sets, given.unseen)
     options = Options(given.steps, given.questions, given.negatives)
     run(sets, given.model, given.cache, given.output or given.cache / "cross-encoder", options, given.most)
 

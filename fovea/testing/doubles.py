@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from domain.answers import Context
+from domain.context import Context
 from domain.search import Candidate, Query, ScoredChunk, ScoredSentence
 
 

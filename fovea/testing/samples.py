@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from domain.answers import Context, ContextBill, Message
+from domain.asking import Message
+from domain.context import Context, ContextBill
 from domain.documents import Chunk, Document, DocumentRef, Sentence, Span, chunk_id, chunk_key, document_id
 from domain.search import (
     DEFAULT_COLLECTION,

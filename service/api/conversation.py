@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.answers import Message
+from domain.asking import Message
 from domain.errors import UsageError
 from service.api.schemas import ChatMessage
 

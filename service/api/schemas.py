@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.answers import Message
+from domain.asking import Message
 from domain.search import DEFAULT_COLLECTION
 
 _MAX_HISTORY = 1000

@@ -22,12 +22,13 @@ from datetime import UTC, datetime
 from attention_core.calibration import questions_needed
 from domain.calibration import Calibration, CalibrationReport, Outcome, ScoreMap, ScoringQuality, Thresholds
 from domain.errors import UsageError
-from domain.search import Candidate, Query
+from domain.search import Candidate, Filters, Query
 from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, score_quality
-from service.calibration.observed import Encode, Observed, observe, split_by_document
+from service.calibration.observed import Observed, observe, split_by_document
 from service.calibration.side_by_side import Measured, measure
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
+from service.question_encoding import checked_question, encode_question
 
 DEFAULT_TARGET = 0.05
 SHOWN_TARGETS = (0.02, 0.05, 0.10)
@@ -41,9 +42,9 @@ Progress = Callable[[int, int], None]
 class Calibrator:
     """Puts labelled questions to one collection and finds out how its candidates are best scored."""
 
-    def __init__(self, parts: Parts, collection: str, encode: Encode, progress: Progress | None = None) -> None:
+    def __init__(self, parts: Parts, collection: str, progress: Progress | None = None) -> None:
         """`progress` is told (done, total): the questions of the held-out half are asked twice."""
-        self._parts, self._scoring, self._collection, self._encode = parts, parts.scoring, collection, encode
+        self._parts, self._scoring, self._collection = parts, parts.scoring, collection
         self._progress = progress or (lambda done, total: None)
         self._done = self._total = 0
 
@@ -95,9 +96,13 @@ class Calibrator:
     def _observed(self, questions: Sequence[LabelledQuestion]) -> list[Observed]:
         observed = []
         for question in questions:
-            observed.append(observe(question, self._encode, self._retrieve, self._scoring.default.reranker))
+            reranker, counter = self._scoring.default.reranker, self._parts.counter
+            observed.append(observe(question, self._encode, self._retrieve, reranker, counter))
             self._step()
         return observed
+
+    def _encode(self, question: str) -> Query:
+        return encode_question(self._parts, checked_question(self._parts, question), Filters(self._collection))
 
     def _retrieve(self, query: Query) -> list[Candidate]:
         return self._parts.retriever.search(query, self._parts.candidates)

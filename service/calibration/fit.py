@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from service.calibration.observed import Observed
 
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
-_RELATIVE = 0.0  # the maps know the best score of a question already
+_PRICELESS = 1.0  # more than a token can buy: the best sentence of a question is sent at any price
 _ABSTENTION_SHARE = 0.5  # of the target: what abstaining may lose of it, so that the other threshold has the rest
 
 
@@ -53,8 +52,8 @@ def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | 
     """Thresholds that lose at most `target` of the retrieved evidence of new questions, in expectation.
 
     First the abstention: where it parts answerable from unanswerable questions best, but turning away no more of the
-    answerable ones than half of what the target allows to lose. Then the largest threshold on sentences with which both
-    together keep the target. None where there are too few questions whose evidence was retrieved.
+    answerable ones than half of what the target allows to lose. Then the largest price that a sentence may have with
+    which both together keep the target. None where there are too few questions whose evidence was retrieved.
 
     Risk control holds for the second threshold given the first; that the first was picked on the same n questions can
     cost up to 1 / (n + 1) more: 3 points with 33 questions, a fifth of a point with 500.
@@ -64,8 +63,9 @@ def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | 
         return None
     bests = [one.best or 0.0 for one in found]
     abstain = _abstention(bests, negatives(observed), int(allowed_loss(len(found), target) * _ABSTENTION_SHARE))
-    keep = risk_controlled_threshold([one.needed for one in found], target, [best < abstain for best in bests])
-    return None if keep is None else Thresholds(keep, _RELATIVE, max(abstain, keep))
+    worth = [np.minimum(one.worth()[one.needed], _PRICELESS) for one in found]
+    least = risk_controlled_threshold(worth, target, [best < abstain for best in bests])
+    return None if least is None else Thresholds(least, abstain)
 
 
 def _abstention(answerable: Sequence[float], unanswerable: Sequence[float], most: int) -> float:
@@ -87,15 +87,19 @@ def negatives(observed: Sequence[Observed]) -> list[float]:
 
 def evidence_loss(observed: Sequence[Observed], thresholds: Thresholds) -> float | None:
     """The mean share of the retrieved evidence that the thresholds give up; None where nothing was retrieved."""
-    losses = [float(np.mean(one.needed < _least(one.best or 0.0, thresholds))) for one in _found(observed)]
+    losses = [_lost(one, thresholds) for one in _found(observed)]
     return float(np.mean(losses)) if losses else None
 
 
-def _least(best: float, thresholds: Thresholds) -> float:
-    """The score that a sentence needs in a question whose best one has `best`."""
-    if best < thresholds.abstain_below:
-        return math.inf
-    return max(thresholds.keep_above, best * thresholds.relative_to_best)
+def _lost(one: Observed, thresholds: Thresholds) -> float:
+    """The share of what a question needs that is not sent."""
+    if _turned_away(one.best or 0.0, thresholds):
+        return 1.0
+    return float(np.mean(one.worth()[one.needed] < thresholds.mass_per_token))
+
+
+def _turned_away(best: float, thresholds: Thresholds) -> bool:
+    return best < thresholds.abstain_below
 
 
 def score_quality(bare: ScoringQuality, observed: Sequence[Observed], thresholds: Thresholds) -> ScoringQuality:
@@ -108,7 +112,7 @@ def score_quality(bare: ScoringQuality, observed: Sequence[Observed], thresholds
     return replace(
         bare,
         evidence_loss=evidence_loss(own, thresholds),
-        abstention=float(np.mean([_least(best, thresholds) > best for best in refused])) if refused else None,
+        abstention=float(np.mean([_turned_away(best, thresholds) for best in refused])) if refused else None,
         auroc=auroc(found, refused) if found and refused else None,
         ece=expected_calibration_error(scores, gold),
         best_ece=expected_calibration_error(tops, hits),

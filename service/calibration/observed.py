@@ -1,7 +1,7 @@
 """What the reranker says about labelled questions, kept in a few kilobytes a question.
 
-    question ── retrieval ── reranker ─┬─ the score of every sentence, and whether it is gold
-                                       ├─ the scores of the sentences that the question needs
+    question ── retrieval ── reranker ─┬─ the score of every sentence, its tokens, and whether it is gold
+                                       ├─ which of them the question needs
                                        └─ the best score, with and without the documents that hold the answer
 
 A question asked without its gold documents is one that the rest does not answer: a self-made unanswerable question,
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention_core.calibration import Numbers
+from context.evidence_mass import evidence_mass, mass_per_token
 from context.selection import sentences_of
 from domain.calibration import ScoreMap
 from domain.errors import UsageError
-from domain.protocols import Reranker
+from domain.protocols import Reranker, TokenCounter
 from domain.search import Candidate, Query, ScoredChunk
-from service.labelled_questions import LabelledQuestion, gold_sentences, needed_scores
+from service.labelled_questions import LabelledQuestion, gold_sentences, needed_sentences
 from service.scoring import chances, language_of
 
 Encode = Callable[[str], Query]
@@ -32,7 +33,8 @@ Retrieve = Callable[[Query], list[Candidate]]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Sentence scores of one question: `scores` and `gold` (S,) of all candidates, `needed` () where none was found.
+    """Sentence scores of one question: `scores`, `tokens` and `gold` (S,) of all candidates; `needed` () are the places
+    of the sentences that it needs, none where they were not found.
 
     `best` is the highest score, `best_elsewhere` the highest one outside the documents of the gold evidence; None
     where there are no candidates, and for a question without known gold documents.
@@ -41,8 +43,9 @@ class Observed:
     question: LabelledQuestion
     language: str
     scores: Numbers
+    tokens: NDArray[np.intp]
     gold: NDArray[np.bool_]
-    needed: Numbers
+    needed: NDArray[np.intp]
     best: float | None
     best_elsewhere: float | None
 
@@ -55,27 +58,49 @@ class Observed:
         def top(best: float | None) -> float | None:
             return None if best is None else float(chances([best], best, score_map)[0])
 
-        scores, needed = (chances(values, self.best or 0.0, score_map) for values in (self.scores, self.needed))
-        return replace(self, scores=scores, needed=needed, best=top(self.best), best_elsewhere=top(self.best_elsewhere))
+        scores = chances(self.scores, self.best or 0.0, score_map)
+        return replace(self, scores=scores, best=top(self.best), best_elsewhere=top(self.best_elsewhere))
+
+    def worth(self) -> Numbers:
+        """(S,) the evidence mass that a token of each sentence buys; infinite for the best one, which has no price."""
+        masses = evidence_mass(self.scores.tolist())
+        pairs = zip(masses, self.tokens.tolist(), strict=True)
+        worth = np.array([mass_per_token(mass, tokens) for mass, tokens in pairs], dtype=np.float64)
+        worth[self.scores == self.best] = np.inf
+        return worth
 
 
-def observe(question: LabelledQuestion, encode: Encode, retrieve: Retrieve, reranker: Reranker) -> Observed:
+def observe(
+    question: LabelledQuestion, encode: Encode, retrieve: Retrieve, reranker: Reranker, counter: TokenCounter
+) -> Observed:
     """Ask one question and keep what the reranker said about it."""
     query = encode(question.question)
-    scored = reranker.rerank(query, retrieve(query))
+    return observed(question, query, reranker.rerank(query, retrieve(query)), counter)
+
+
+def observed(
+    question: LabelledQuestion, query: Query, scored: Sequence[ScoredChunk], counter: TokenCounter
+) -> Observed:
+    """What was said of a question, kept: its sentences in the order of `scored` and of each chunk."""
     scores: list[float] = []
+    tokens: list[int] = []
     gold: list[bool] = []
+    first: list[int] = []  # place of the first sentence of each chunk
     for item in scored:
         wanted = gold_sentences(question, item.chunk, item.document)
+        first.append(len(scores))
         for one in sentences_of(item):
             scores.append(one.score)
+            tokens.append(counter.count(item.chunk.sentence_text(one.sentence)))
             gold.append(one.sentence.ordinal in wanted)
+    needed = [first[at] + place for at, place in needed_sentences(question, scored)]
     return Observed(
         question,
         language_of(query.text),
         np.array(scores, dtype=np.float64),
+        np.array(tokens, dtype=np.intp),
         np.array(gold, dtype=bool),
-        np.array(needed_scores(question, scored), dtype=np.float64),
+        np.array(needed, dtype=np.intp),
         max(scores, default=None),
         _best_elsewhere(question, scored),
     )

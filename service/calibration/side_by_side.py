@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from attention_core.calibration import Interval, Numbers, paired_difference
-from domain.answers import AskOptions
+from domain.asking import AskOptions
 from domain.calibration import ScoringQuality
 from domain.search import Candidate, Query
 from service.calibration.observed import Encode, Retrieve

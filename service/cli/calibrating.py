@@ -93,8 +93,9 @@ def _print(report: CalibrationReport) -> None:
     losses = (f"{float(share):.0%}: {_shown(loss)}" for share, loss in report.losses.items())
     out.print(f"Evidence lost on the held-out questions by thresholds for a target of {', '.join(losses)}")
     out.print(
-        f"Thresholds for {calibration.target:.0%}: a sentence from {thresholds.keep_above:.4f}, an answer from "
-        f"{thresholds.abstain_below:.4f}, fitted on {fitted} questions and measured on {held_out} others"
+        f"Thresholds for {calibration.target:.0%}: {1000 * thresholds.mass_per_token:.3f} of the evidence mass for a "
+        f"thousand tokens, an answer from {thresholds.abstain_below:.4f}, fitted on {fitted} questions and measured on "
+        f"{held_out} others"
     )
     if report.skipped:
         out.print(f"For {report.skipped} answerable questions retrieval did not find the evidence.")

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from domain.answers import Answer, Message
+from domain.answers import Answer
+from domain.asking import Message
 from domain.errors import ConfigurationError, GenerationError, NotFound, UsageError
 from service.cli.options import DEFAULT, CollectionName, DataDir, MaxTokens, Url, message, opened
 from service.cli.printing import out, plain, print_sources

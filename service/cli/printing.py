@@ -12,8 +12,10 @@ from rich.table import Table
 
 from context.abstention import NEAREST_TITLES
 from context.language import detect_language
-from domain.answers import Answer, ContextBill, SearchResult
+from domain.answers import Answer
+from domain.context import ContextBill
 from domain.jobs import DocumentInfo, DocumentStatus, IngestReport
+from domain.search_result import SearchResult
 
 # Elsewhere than on a terminal a line is a record: it is never cut to a width.
 out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
@@ -113,7 +115,7 @@ def print_nearest(result: SearchResult) -> None:
 def bill_line(bill: ContextBill) -> str:
     """What was sent and what was spared, in one line.
 
-    >>> from domain.answers import ContextBill
+    >>> from domain.context import ContextBill
     >>> bill_line(ContextBill(90, 0, 0, 150, 12, 512, 8192, 2000, "e5"))
     '150 evidence tokens sent instead of 2,000 (92 % avoided); prompt 252 of 8,192'
     """

@@ -4,8 +4,9 @@
                                     │          └─ fill each budget: the curve
                                     └─ baselines: each a ranking of pieces, walked once
 
-A context of at most B tokens may also be a smaller one, so recall never falls from one budget to the next. That saves
-most of the work: budgets are filled from the smallest up, until one holds all of the evidence.
+A context of at most B tokens may also be a smaller one, so recall never falls from one budget to the next. Every
+budget is filled even where a smaller one held all of the evidence: the operating point is compared to the curve at as
+many tokens *sent*, and a filled context has fewer than its budget, by most of a sentence.
 """
 
 from __future__ import annotations
@@ -14,13 +15,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from context.builder import ContextBuilder as OwnBuilder
 from context.language import detect_language
-from context.selection import SelectionPolicy, sentences_of
-from context.templates import WORDINGS
-from domain.answers import AskOptions, ContextBill
+from context.selection import sentences_of
+from domain.asking import AskOptions
 from domain.documents import Span
-from domain.protocols import ContextBuilder
 from domain.search import Candidate, Evidence, Filters, Query, ScoredChunk
 from service.calibration.side_by_side import discounted_gain
 from service.evaluation.baselines import Baseline, DenseTopK
@@ -49,29 +47,31 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What a baseline's ranking holds: recall at each budget, and what its first k pieces are, for each k of `KS`."""
+    """What a baseline's ranking holds: at each budget as laid out, and in its first k pieces for each k of `KS`."""
 
-    curve: tuple[float, ...]
+    curve: tuple[Sent, ...]
     at_k: tuple[Sent, ...]
 
     @classmethod
     def of(cls, walked: Walk, budgets: Sequence[int]) -> Ranked:
-        return cls(tuple(walked.recall_at(budget) for budget in budgets), tuple(Sent(*walked.at_k(k)) for k in KS))
+        filled = (Sent(walked.tokens_at(budget), walked.recall_at(budget)) for budget in budgets)
+        return cls(tuple(filled), tuple(Sent(*walked.at_k(k)) for k in KS))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """All that is kept of one question.
 
-    `curve` (budgets,) is the recall at each budget. `best` is the score of the best sentence, -inf without any.
+    `curve` (budgets,) is what fills each budget. `best` is the score of the best sentence, -inf without any.
     `findable`: some candidate holds gold evidence. `prompt`: tokens of the whole prompt, 0 where nothing is sent.
-    `bare`: tokens of a prompt without evidence. `baselines`: by name, empty for an unanswerable question.
+    `bare`: tokens of a prompt without evidence. `baselines`: by name. They and the curve are empty for an
+    unanswerable question.
     """
 
     question: LabelledQuestion
     point: Sent
     plain: Sent
-    curve: tuple[float, ...]
+    curve: tuple[Sent, ...]
     ndcg: float
     best: float
     findable: bool
@@ -93,7 +93,7 @@ class Asker:
         self._counter = CachedCounter(parts.counter)
         self._sentences, self._layout = SentenceCosts(self._counter), LayoutCosts(self._counter)
         self._plain = DenseTopK()
-        self._filling: ContextBuilder | None = None
+        self._filling = parts.evaluation.filling(self._counter, CachedCounter(parts.bound))
 
     def ask(self, question: LabelledQuestion) -> Outcome:
         """Retrieve once, rerank once, and measure. Raises UsageError for a question that cannot be asked."""
@@ -115,7 +115,7 @@ class Asker:
             question=question,
             point=Sent(context.context_tokens, sent, _overlap(question, _spans(context.evidence), candidates)),
             plain=self._plain_top(question, query, candidates, labels),
-            curve=self._curve(question, query, scored, labels, context.bill),
+            curve=self._curve(question, query, scored) if question.answerable else (),
             ndcg=discounted_gain([is_gold_chunk(question, item.chunk, item.document) for item in scored]),
             best=max((one.score for item in scored for one in sentences_of(item)), default=-math.inf),
             findable=bool(labels.gold),
@@ -138,39 +138,17 @@ class Asker:
         return Sent(tokens, recall, _overlap(question, sent_spans(pieces, candidates), candidates))
 
     def _charges(self, query: Query) -> Charges:
-        return Charges.of(self._sentences, self._layout, WORDINGS[detect_language(query.text)])
+        return Charges.of(self._sentences, self._layout, self._parts.evaluation.wordings[detect_language(query.text)])
 
-    def _curve(
-        self,
-        question: LabelledQuestion,
-        query: Query,
-        scored: Sequence[ScoredChunk],
-        labels: Labels,
-        bill: ContextBill,
-    ) -> tuple[float, ...]:
-        """The recall at each budget, by the product's own builder told to fill it; 0 for an unanswerable question."""
-        smallest = 0 if labels.gold else len(self._budgets) - 1  # what no candidate holds is sought in the largest only
-        reached, curve = 0.0, [0.0] * smallest
-        for budget in self._budgets[smallest:]:
-            if question.answerable and reached < 1:
-                reached = max(reached, self._filled(question, query, scored, bill, budget))
-            curve.append(reached)
+    def _curve(self, question: LabelledQuestion, query: Query, scored: Sequence[ScoredChunk]) -> tuple[Sent, ...]:
+        """What is sent at each budget by the engine's own builder, told to fill it."""
+        reached, curve = 0.0, []
+        for budget in self._budgets:
+            context = self._filling.build(query, scored, AskOptions(max_tokens=budget))
+            if reached < 1:
+                reached = max(reached, evidence_recall(question, context.evidence))
+            curve.append(Sent(context.context_tokens, reached))
         return tuple(curve)
-
-    def _filled(
-        self, question: LabelledQuestion, query: Query, scored: Sequence[ScoredChunk], bill: ContextBill, budget: int
-    ) -> float:
-        if self._filling is None:
-            self._filling = self._filling_builder(bill)
-        context = self._filling.build(query, scored, AskOptions(max_tokens=budget))
-        return evidence_recall(question, context.evidence)
-
-    def _filling_builder(self, bill: ContextBill) -> ContextBuilder:
-        """The configured builder without its stop rule; the built-in one with a counter that remembers."""
-        policy = SelectionPolicy.fill()
-        if not isinstance(self._parts.context_builder, OwnBuilder):
-            return self._parts.training.builder(policy)
-        return OwnBuilder(self._counter, limit=bill.limit, reserve=bill.reserve, policy=policy)
 
 
 def _spans(evidence: Sequence[Evidence]) -> list[tuple[str, Span]]:

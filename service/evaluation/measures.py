@@ -30,14 +30,14 @@ def tokens_for_recall(budgets: Sequence[int], recall: Sequence[float] | Numbers,
     return float(budgets[at - 1] + share * (budgets[at] - budgets[at - 1]))
 
 
-def recall_at(budgets: Sequence[int], recall: Sequence[float] | Numbers, tokens: float) -> float:
-    """The recall of a curve at so many tokens, by straight lines; the curve begins at no recall for no tokens and is
-    level behind its last budget.
+def recall_at(sizes: Sequence[float], recall: Sequence[float] | Numbers, tokens: float) -> float:
+    """The recall of a curve where its contexts have so many tokens, by straight lines; the curve begins at no recall
+    for no tokens and is level behind its last size. Where a larger budget was filled with less, its size is the larger.
 
     >>> recall_at([100, 200], [0.5, 0.9], 150), recall_at([100, 200], [0.5, 0.9], 50)
     (0.7, 0.25)
     """
-    return float(np.interp(tokens, [0, *budgets], [0.0, *recall]))
+    return float(np.interp(tokens, [0, *np.maximum.accumulate(sizes)], [0.0, *recall]))
 
 
 class Overlap(NamedTuple):

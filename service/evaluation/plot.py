@@ -71,20 +71,20 @@ def _draw(figure: Figure, report: EvaluationReport) -> None:
 
 def _distinct(report: EvaluationReport) -> list[tuple[str, Curve]]:
     """The baselines by name; those whose curves are the same share a line."""
-    found: dict[tuple[float, ...], tuple[str, Curve]] = {}
+    found: dict[tuple[tuple[float, float], ...], tuple[str, Curve]] = {}
     for one in report.baselines:
-        heights = tuple(point.answer_recall.value for point in one.curve.points)
-        name = f"{found[heights][0]}, {one.name}" if heights in found else one.name
-        found[heights] = (name, one.curve)
+        line = tuple((point.context_tokens, point.answer_recall.value) for point in one.curve.points)
+        name = f"{found[line][0]}, {one.name}" if line in found else one.name
+        found[line] = (name, one.curve)
     return list(found.values())
 
 
 def _line(axes: Axes, curve: Curve, name: str, colour: str, width: float) -> tuple[str, str, float, float]:
     """Draw a curve; what `_name` needs to label its end."""
-    budgets = [point.budget for point in curve.points]
+    tokens = [point.context_tokens for point in curve.points]
     heights = [point.answer_recall.value for point in curve.points]
-    axes.plot(budgets, heights, color=colour, linewidth=width, zorder=3 if colour == _OURS else 2)
-    return name, colour, budgets[-1], heights[-1]
+    axes.plot(tokens, heights, color=colour, linewidth=width, zorder=3 if colour == _OURS else 2)
+    return name, colour, tokens[-1], heights[-1]
 
 
 def _name(axes: Axes, labels: Sequence[tuple[str, str, float, float]]) -> None:
@@ -109,7 +109,8 @@ def _name(axes: Axes, labels: Sequence[tuple[str, str, float, float]]) -> None:
 
 def _interval(axes: Axes, curve: Curve) -> None:
     lows, highs = ([getattr(point.answer_recall, end) for point in curve.points] for end in ("low", "high"))
-    axes.fill_between([point.budget for point in curve.points], lows, highs, color=_OURS, alpha=0.13, linewidth=0)
+    tokens = [point.context_tokens for point in curve.points]
+    axes.fill_between(tokens, lows, highs, color=_OURS, alpha=0.13, linewidth=0)
 
 
 def _plain(axes: Axes, report: EvaluationReport) -> None:
@@ -164,7 +165,7 @@ def _marker(axes: Axes, x: float, recall: tuple[float, float, float], shape: str
 def _frame(axes: Axes, report: EvaluationReport, right: float) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-    left = 0.9 * min(report.curve.points[0].budget, report.point.context_tokens.value)
+    left = max(1.0, 0.9 * min(report.curve.points[0].context_tokens, report.point.context_tokens.value))
     axes.set_xscale("log", base=2)
     axes.set_xlim(left, right)
     axes.set_ylim(0, 1.1)
@@ -179,6 +180,6 @@ def _frame(axes: Axes, report: EvaluationReport, right: float) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(_INK)
-    axes.set_xlabel("context tokens", color=_INK, loc="left")
+    axes.set_xlabel("context tokens sent, mean a question", color=_INK, loc="left")
     asked = f"{report.asked.answerable:,} questions"
     axes.set_title(f"Answers whose evidence is in the prompt ({report.collection}, {asked})", color=_INK, loc="left")

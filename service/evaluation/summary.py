@@ -45,12 +45,20 @@ class Summary:
         return float(np.median([one.point.tokens for one in self._outcomes if one.question.answerable]))
 
     def above_curve(self) -> Estimate:
-        """Recall of the operating point less that of the curve at as many tokens."""
-        return self._means.of(lambda mean: mean["recall"] - recall_at(self._budgets, self._at(mean), mean["tokens"]))
+        """Recall of the operating point less that of the curve where it sends as many tokens."""
+
+        def above(mean: Means) -> float:
+            sent = [mean[f" sent@{budget}"] for budget in self._budgets]
+            return mean["recall"] - recall_at(sent, self._at(mean), mean["tokens"])
+
+        return self._means.of(above)
 
     def curve(self, method: str = "") -> Curve:
         """Ours, or that of a baseline."""
-        points = tuple(CurvePoint(budget, self._means[f"{method}@{budget}"]) for budget in self._budgets)
+        points = tuple(
+            CurvePoint(budget, self._means[f"{method}@{budget}"], self._means[f"{method} sent@{budget}"].value)
+            for budget in self._budgets
+        )
         reached = self._reached(method)
         factor = self._means.of(lambda mean: mean["plain tokens"] / reached(mean))
         return Curve(points, self._means.of(reached), factor)
@@ -145,10 +153,14 @@ def _columns(outcomes: Sequence[Outcome], budgets: Sequence[int], names: Sequenc
         "false answer": [_NOT if one.question.answerable else float(not one.abstained) for one in outcomes],
     }
     for at, budget in enumerate(budgets):
-        columns[f"@{budget}"] = answerable(lambda outcome, at=at: outcome.curve[at])
+        columns[f"@{budget}"] = answerable(lambda outcome, at=at: outcome.curve[at].recall)
+        columns[f" sent@{budget}"] = answerable(lambda outcome, at=at: outcome.curve[at].tokens)
         for name in names:
             columns[f"{name}@{budget}"] = answerable(
-                lambda outcome, at=at, name=name: outcome.baselines[name].curve[at]
+                lambda outcome, at=at, name=name: outcome.baselines[name].curve[at].recall
+            )
+            columns[f"{name} sent@{budget}"] = answerable(
+                lambda outcome, at=at, name=name: outcome.baselines[name].curve[at].tokens
             )
     for name in names:
         for at, k in enumerate(KS):

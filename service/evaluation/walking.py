@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,15 +19,21 @@ Place = tuple[int, int]  # candidate, sentence
 @dataclass(frozen=True, slots=True)
 class Walk:
     """steps: (tokens as laid out, recall) wherever the recall grew, ascending. ends: (tokens of the bare text, recall)
-    behind each piece.
+    behind each piece. sizes: tokens as laid out behind each sentence, ascending.
     """
 
     steps: tuple[tuple[int, float], ...]
     ends: tuple[tuple[int, float], ...]
+    sizes: tuple[int, ...]
 
     def recall_at(self, budget: int) -> float:
         """The recall of the longest beginning that fits `budget` tokens as laid out; it ends with a sentence."""
         return max((recall for tokens, recall in self.steps if tokens <= budget), default=0.0)
+
+    def tokens_at(self, budget: int) -> int:
+        """The tokens of that beginning; 0 where not even the first sentence fits."""
+        fitting = bisect_right(self.sizes, budget)
+        return self.sizes[fitting - 1] if fitting else 0
 
     def at_k(self, k: int) -> tuple[int, float]:
         """(tokens of the bare text, recall) of the first k pieces, of all where there are fewer."""
@@ -73,6 +80,7 @@ def walk(pieces: Sequence[Piece], labels: Labels, candidates: Sequence[Candidate
     bare, laid_out, recall = 0, charges.frame, 0.0
     steps: list[tuple[int, float]] = []
     ends: list[tuple[int, float]] = []
+    sizes: list[int] = []
     for piece in pieces:
         candidate = candidates[piece.candidate]
         costs = charges.sentences(candidate)
@@ -85,11 +93,12 @@ def walk(pieces: Sequence[Piece], labels: Labels, candidates: Sequence[Candidate
                 continue
             sent.add(unit)
             bare, laid_out = bare + costs[place], laid_out + costs[place]
+            sizes.append(laid_out)
             if recall < 1 and unit in labels.gold and (grown := labels.recall(sent & labels.gold)) > recall:
                 recall = grown
                 steps.append((laid_out, recall))
         ends.append((bare, recall))
-    return Walk(tuple(steps), tuple(ends))
+    return Walk(tuple(steps), tuple(ends), tuple(sizes))
 
 
 def sent_spans(pieces: Sequence[Piece], candidates: Sequence[Candidate]) -> list[tuple[str, Span]]:

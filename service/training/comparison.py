@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from attention_core.calibration import Numbers, paired_difference
-from domain.answers import AskOptions
+from domain.asking import AskOptions
 from domain.protocols import ContextBuilder, Reranker
 from domain.search import Candidate, Filters, Query
 from domain.training import CollectionGain, EvidenceQuality, Gain

@@ -27,12 +27,12 @@ from attention_core.calibration import Numbers, fit_platt, logistic
 from attention_core.evidence import Forms
 from attention_core.scorer import ScorerWeights
 from context.selection import sentences_of
-from domain.protocols import Reranker
-from domain.search import Candidate, Query, ScoredChunk
+from domain.protocols import Reranker, TokenCounter
+from domain.search import Candidate, Query
 from domain.training import Levels
 from service.answer_strings import find_answer
 from service.calibration.fit import fit_maps, fit_thresholds
-from service.calibration.observed import Observed, observe
+from service.calibration.observed import Observed, observed
 from service.labelled_questions import LabelledQuestion, gold_sentences
 
 TARGET = 0.05  # of the evidence, which default thresholds may lose
@@ -57,10 +57,16 @@ class Judgement:
     chunks: Graded
 
 
-def judge(question: LabelledQuestion, query: Query, candidates: Sequence[Candidate], reranker: Reranker) -> Judgement:
+def judge(
+    question: LabelledQuestion,
+    query: Query,
+    candidates: Sequence[Candidate],
+    reranker: Reranker,
+    counter: TokenCounter,
+) -> Judgement:
     """Ask one question whose candidates are known and keep the figures, not the texts."""
     given = reranker.rerank(query, candidates)
-    observed = observe(question, lambda text: query, lambda asked: list(candidates), _Said(given))
+    seen = observed(question, query, given, counter)
     place = {one.chunk.key: at for at, one in enumerate(candidates)}
     scored = sorted(given, key=lambda one: place[one.chunk.key])
     wanted = [gold_sentences(question, one.chunk, one.document) for one in scored]
@@ -73,17 +79,7 @@ def judge(question: LabelledQuestion, query: Query, candidates: Sequence[Candida
         elsewhere = question.answerable and one.document.id not in documents
         rows += [(item.score, item.sentence.ordinal in gold, elsewhere) for item in sentences_of(one)]
         chunk_rows.append((one.score, bool(gold), elsewhere))
-    return Judgement(observed, _graded(rows), _graded(chunk_rows))
-
-
-class _Said:
-    """A reranker that says again what it has said."""
-
-    def __init__(self, scored: list[ScoredChunk]) -> None:
-        self.name, self._scored = "said", scored
-
-    def rerank(self, query: Query, candidates: Sequence[Candidate]) -> list[ScoredChunk]:
-        return self._scored
+    return Judgement(seen, _graded(rows), _graded(chunk_rows))
 
 
 def level(weights: ScorerWeights, judged: Sequence[Judgement]) -> ScorerWeights:
@@ -153,8 +149,7 @@ def _along(observed: Observed, line: tuple[float, float]) -> Observed:
         return None if value is None else float(moved(value))
 
     best, elsewhere = one(observed.best), one(observed.best_elsewhere)
-    scores, needed = moved(observed.scores), moved(observed.needed)
-    return replace(observed, scores=scores, needed=needed, best=best, best_elsewhere=elsewhere)
+    return replace(observed, scores=moved(observed.scores), best=best, best_elsewhere=elsewhere)
 
 
 def _graded(rows: Sequence[tuple[float, bool, bool]]) -> Graded:

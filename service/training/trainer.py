@@ -296,7 +296,7 @@ class Trainer:
             reranker = reranker_of(one)
             for question in questions:
                 query, candidates = retrieved(self._parts, one.labelled.collection, question)
-                judged.append(judge(question, query, candidates, reranker))
+                judged.append(judge(question, query, candidates, reranker, self._parts.counter))
                 self._step(what, len(judged), total)
         return judged
 

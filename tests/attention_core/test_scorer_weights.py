@@ -15,7 +15,7 @@ from domain.calibration import ScoreMap, Thresholds
 from domain.errors import ConfigurationError
 from domain.training import Levels
 
-LEVELS = Levels({"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))}, Thresholds(0.1, 0.0, 0.25), 0.05, 40)
+LEVELS = Levels({"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))}, Thresholds(0.1, 0.25), 0.05, 40)
 
 
 def weights() -> ScorerWeights:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from attention_core.examples import batches
-from benchmarks.attention import CROSS_ENCODER, Arm, Outcome, SetResult, differences, judging, table
+from benchmarks.attention import SetResult, differences, judging, table
+from benchmarks.attention_arms import CROSS_ENCODER, Arm, Outcome
 from benchmarks.cross_encoder import training
 from benchmarks.cross_encoder.__main__ import run
 from benchmarks.cross_encoder.graph import export, quantise

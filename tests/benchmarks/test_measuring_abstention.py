@@ -11,8 +11,6 @@ import pytest
 
 from benchmarks import held_out
 from benchmarks.abstention import (
-    Asker,
-    Pair,
     SetPairs,
     equal_width_error,
     kept,
@@ -22,6 +20,7 @@ from benchmarks.abstention import (
     separation,
     target_line,
 )
+from benchmarks.abstention_pairs import Asker, Pair
 from context.selection import SelectionPolicy
 from domain.calibration import ScoreMap
 from domain.documents import document_id
@@ -33,14 +32,15 @@ from service.labelled_questions import LabelledQuestion
 from service.settings import EncoderSettings, Settings
 from service.training.split import split_clusters
 
-POLICY = SelectionPolicy(keep_above=0.2, relative_to_best=0.0, abstain_below=0.5)
+POLICY = SelectionPolicy(mass_per_token=0.002, abstain_below=0.5)
 
 
 def observed(scores: list[float], gold: list[bool] | None = None) -> Observed:
     marked = np.array(gold or [False] * len(scores), dtype=bool)
     values = np.array(scores)
     question = LabelledQuestion("q", "Who?", ("Ada",), "d")
-    return Observed(question, "en", values, marked, values[marked], max(scores, default=None), None)
+    tokens = np.full(len(scores), 12)  # with the label 20: a sentence is worth sending from 4 % of the mass on
+    return Observed(question, "en", values, tokens, marked, np.flatnonzero(marked), max(scores, default=None), None)
 
 
 def pair(present: list[float], gold: list[bool], absent: list[float], cluster: str = "d") -> Pair:
@@ -49,15 +49,15 @@ def pair(present: list[float], gold: list[bool], absent: list[float], cluster: s
 
 
 def test_nothing_of_a_list_is_sent_whose_best_sentence_is_too_weak() -> None:
-    assert kept(np.array([0.4, 0.3]), 0.4, POLICY).tolist() == [False, False]
-    assert kept(np.array([0.6, 0.3, 0.1]), 0.6, POLICY).tolist() == [True, True, False]
-    assert kept(np.array([0.6, 0.3]), 0.6, replace(POLICY, relative_to_best=0.6)).tolist() == [True, False]
-    assert kept(np.zeros(0), None, POLICY).tolist() == []
+    assert kept(observed([0.4, 0.3]), POLICY).tolist() == [False, False]
+    assert kept(observed([0.6, 0.3, 0.1]), POLICY).tolist() == [True, True, False]  # odds 1.5, .43, .11 of 3.04
+    assert kept(observed([0.95, 0.3]), POLICY).tolist() == [True, False]  # .43 of 20.4
+    assert kept(observed([]), POLICY).tolist() == []
 
 
 def test_lost_evidence_is_what_is_not_sent_of_what_was_found() -> None:
     pairs = [
-        pair([0.9, 0.3, 0.1], [False, True, True], [0.1], "one"),  # one of two needed sentences is sent
+        pair([0.8, 0.3, 0.1], [False, True, True], [0.1], "one"),  # one of two needed sentences is sent
         pair([0.4], [True], [0.1], "two"),  # turned away
         pair([0.9], [False], [0.1], "three"),  # its evidence was not retrieved: it does not count
     ]

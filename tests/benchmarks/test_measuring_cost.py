@@ -13,9 +13,11 @@ from attention_core.codec import QuantizedTokenCodec
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights
 from benchmarks import ingest_cost
-from benchmarks.attention_cost import SHAPES, USUAL, Shape, Timings, draw, fits, fitted_line, measure, times_faster
+from benchmarks.attention_cost import draw, fits, fitted_line
 from benchmarks.attention_cost import table as cost_table
-from benchmarks.ingest_cost import Way, chunks_of, stored, stretches, times_slower
+from benchmarks.ingest_cost import Way, stored, times_slower
+from benchmarks.rerank_timing import SHAPES, USUAL, Rerank, Shape, Timings, measure, times_faster
+from benchmarks.stretches import chunks_of, stretches
 from benchmarks.synthetic import Texts
 from domain.documents import Passage
 from domain.search import Candidate, Encoding, Query, TokenVectors
@@ -60,17 +62,19 @@ def test_chunks_differ_and_the_question_has_16_tokens_that_the_reranker_can_read
     assert sorted(one.chunk.id for one in scored) == ["c0", "c1", "c2"]
 
 
-def test_every_shape_is_timed_in_every_round_and_the_cross_encoder_once_in_ten() -> None:
+def test_every_shape_is_timed_in_every_round_and_the_cross_encoder_once_in_ten(words: Tokenizer) -> None:
     calls: list[tuple[str, int]] = []
 
-    def recorder(name: str):
+    def recorder(name: str) -> Rerank:
         def rerank(query: Query, candidates: Sequence[Candidate]) -> None:
             calls.append((name, len(candidates)))
 
         return rerank
 
-    pools = {USUAL: [None] * 50, Shape(10, 200): [None] * 10}
-    timings = measure({"a": recorder("a"), "b": recorder("b")}, None, pools, 25, recorder("cross"))  # type: ignore[arg-type]
+    texts = Texts(words, CODEC, width=16)
+    pools = {USUAL: [texts.candidate(0, 20)] * 50, Shape(10, 200): [texts.candidate(1, 20)] * 10}
+    rerankers = {"a": recorder("a"), "b": recorder("b")}
+    timings = measure(rerankers, texts.question(), pools, 25, recorder("cross"))
     assert {job: len(runs) for job, runs in timings.runs.items()} == {(n, s): 25 for n in "ab" for s in pools}
     assert len(timings.cross) == 3 and [len(block) for block in timings.blocks] == [10, 10, 5]
     assert [block for part in timings.blocks for block in part] == timings.runs["a", USUAL]
@@ -117,9 +121,9 @@ def test_stretches_have_200_words_and_stay_inside_their_text(words: Tokenizer) -
 
 def test_too_few_chunks_are_an_error(tmp_path: Path, words: Tokenizer) -> None:
     (tmp_path / "corpus.jsonl").write_text('{"id": "1", "text": "' + "a " * 400 + '"}\n')
-    assert len(chunks_of([tmp_path], words, 2)) == 2
+    assert len(chunks_of([tmp_path / "corpus.jsonl"], words, 2)) == 2
     with pytest.raises(ValueError, match="2 chunks"):
-        chunks_of([tmp_path], words, 3)
+        chunks_of([tmp_path / "corpus.jsonl"], words, 3)
 
 
 class FakeEncoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from attention_core.codec import QuantizedTokenCodec
 from attention_core.projection import Projection, fit_projection, unit_rows
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights
-from benchmarks.token_storage import FULL_WIDTH, Form, Marks, ceiling, draw, forms_of, knee, table
+from benchmarks.storage_forms import FULL_WIDTH, Form, Marks, ceiling, draw, forms_of, knee, table
 from benchmarks.token_variants import (
     Tokens,
     VariantCodec,
@@ -23,6 +24,7 @@ from benchmarks.token_variants import (
     ordered_axes,
     quantised,
     truncated,
+    variant_reranker,
 )
 from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.search import Candidate, Query, StoredChunk, TokenVectors
@@ -60,9 +62,9 @@ def joined(several: list[TokenVectors]) -> Tokens:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_four_and_eight_bits_are_those_of_the_product(bits: int) -> None:
+def test_four_and_eight_bits_are_those_of_the_product(bits: Literal[4, 8]) -> None:
     tokens = tokens_of(40, seed=1)
-    codec = QuantizedTokenCodec(bits=bits)  # type: ignore[arg-type]
+    codec = QuantizedTokenCodec(bits=bits)
     np.testing.assert_allclose(quantised(tokens.vectors, bits), codec.decode(codec.encode(tokens)).vectors, atol=1e-6)
 
 
@@ -133,9 +135,9 @@ def test_a_pooled_token_lies_where_its_tokens_lay_and_between_them() -> None:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_bytes_are_those_of_the_products_own_blob(bits: int) -> None:
+def test_bytes_are_those_of_the_products_own_blob(bits: Literal[4, 8]) -> None:
     tokens = tokens_of(200, seed=4)
-    blob = QuantizedTokenCodec(projection(), bits).encode(tokens)  # type: ignore[arg-type]
+    blob = QuantizedTokenCodec(projection(), bits).encode(tokens)
     stored = Tokens(projection().apply(tokens.vectors), tokens.ids, tokens.offsets, np.array([200]))
     assert stored.bytes_of_chunk(bits, 200) == len(blob)
 
@@ -157,7 +159,7 @@ def test_the_reranker_gives_the_same_scores_through_a_variant_as_through_the_cod
         return [Candidate(StoredChunk(one, ref, blob), {}) for one, blob in zip(chunks, blobs, strict=True)]
 
     weights = ScorerWeights(base)
-    ours = AttentionReranker(variant, weights).rerank(query, pool([blob_of(key) for key in keys]))  # type: ignore[arg-type]
+    ours = variant_reranker(variant, weights).rerank(query, pool([blob_of(key) for key in keys]))
     theirs = AttentionReranker(codec, weights).rerank(query, pool([codec.encode(one) for one in tokens]))
     assert [one.chunk.id for one in ours] == [one.chunk.id for one in theirs]
     assert [one.score for one in ours] == pytest.approx([one.score for one in theirs], abs=1e-5)

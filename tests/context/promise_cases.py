@@ -15,7 +15,8 @@ from context.builder import ContextBuilder
 from context.layout import LayoutPolicy
 from context.selection import SelectionPolicy
 from context.token_bounds import SafeBound
-from domain.answers import AskOptions, Constraint, Context, Message
+from domain.asking import AskOptions, Constraint, Message
+from domain.context import Context
 from domain.errors import ContextBudgetError
 from domain.protocols import TokenCounter
 from domain.search import GAP, ScoredChunk, ScoredSentence

@@ -12,7 +12,8 @@ from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD, TokenBudget
 from context.builder import ContextBuilder
 from context.layout import LONG_FROM, LayoutPolicy
 from context.selection import SelectionPolicy
-from domain.answers import AskOptions, Constraint, Context, Message
+from domain.asking import AskOptions, Constraint, Message
+from domain.context import Context
 from domain.errors import ContextBudgetError, DomainError
 from domain.protocols import TokenCounter
 from domain.search import GAP
@@ -41,7 +42,7 @@ def between_system_and_question(context: Context) -> str:
 
 @pytest.fixture
 def lease() -> Source:
-    return document([("Rent is 500 euros.", 0.9), ("Heating is 80 euros.", 0.8), ("The cat is grey.", 0.1)])
+    return document([("Rent is 500 euros.", 0.9), ("Heating is 80 euros.", 0.8), ("The cat is grey.", 0.01)])
 
 
 def long_lease() -> Source:
@@ -131,14 +132,14 @@ def test_a_short_prompt_restates_nothing(lease: Source) -> None:
 
 
 def test_the_strongest_evidence_stands_at_both_edges() -> None:
-    sources = [document([(f"Fact {n} is about {n} rents.", 1 - n / 100)], name=f"d{n}") for n in range(5)]
+    sources = [document([(f"Fact {n} is about {n} rents.", 0.9 - n / 100)], name=f"d{n}") for n in range(5)]
     context = builder(layout=LayoutPolicy(edges_from=0)).build(query("Rents?"), ranked(*sources), AskOptions())
     assert [item.document_id for item in context.evidence] == ["doc-d0", "doc-d2", "doc-d4", "doc-d3", "doc-d1"]
     assert [item.mark for item in context.evidence] == [1, 2, 3, 4, 5]
 
 
 def test_a_short_prompt_has_its_evidence_best_first() -> None:
-    sources = [document([(f"Fact {n} is about {n} rents.", 1 - n / 100)], name=f"d{n}") for n in range(5)]
+    sources = [document([(f"Fact {n} is about {n} rents.", 0.9 - n / 100)], name=f"d{n}") for n in range(5)]
     context = builder().build(query("Rents?"), ranked(*sources), AskOptions())
     assert [item.document_id for item in context.evidence] == [f"doc-d{n}" for n in range(5)]
 
@@ -152,7 +153,7 @@ def test_neighbouring_chunks_of_a_document_stand_together_in_document_order() ->
 
 
 def test_title_heading_and_page_lead_the_evidence() -> None:
-    source = document([("Rent is 500.", 0.1), ("Heating is 80.", 0.9)], headings=("Terms", "Costs"), page_length=13)
+    source = document([("Rent is 500.", 0.01), ("Heating is 80.", 0.9)], headings=("Terms", "Costs"), page_length=13)
     context = builder().build(query("Costs?"), ranked(source), AskOptions())
     assert "[1] Lease > Terms > Costs, p. 2\nHeating is 80." in context.messages[1].content
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from context.history import carried_history, standalone_question
 from context.templates import WORDINGS
-from domain.answers import Message
+from domain.asking import Message
 from tests.context.context_examples import SeamCounter, WordCounter
 
 EN = WORDINGS["en"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from context.builder import ContextBuilder
 from context.marks import MARKS, neutralise_marks, numbers_of, without_marks
 from context.rendering import fence_nonce, neutralise
-from domain.answers import AskOptions
+from domain.asking import AskOptions
 from tests.context.context_examples import WordCounter, document, query
 
 PIECES = (

@@ -14,7 +14,9 @@ from domain.documents import Sentence, Span
 from domain.search import GAP, ScoredChunk, ScoredSentence
 from tests.context.context_examples import Source, WordCounter, document, ranked
 
-PLAIN = SelectionPolicy(keep_above=0.0, relative_to_best=0.5, abstain_below=0.0)
+# A sentence costs its words and eight tokens more. With odds of .9 (9) and .8 (4) and the null's 1, a weak sentence of
+# odds .25 has a mass of .0175, which buys less than this a token; a middling one of odds 1 has .066 and buys more.
+PLAIN = SelectionPolicy(mass_per_token=0.002, abstain_below=0.0)
 
 
 def select(scored: list[ScoredChunk], ceiling: int = 1_000, policy: SelectionPolicy = PLAIN) -> Selection:
@@ -51,8 +53,25 @@ def test_only_sentences_near_the_best_score_are_taken(lease: Source) -> None:
     ]
 
 
-def test_the_absolute_threshold_holds_too(lease: Source) -> None:
-    assert texts(select(ranked(lease), policy=replace(PLAIN, keep_above=0.85))) == ["The tenant pays rent monthly."]
+def test_a_token_must_buy_enough_evidence(lease: Source) -> None:
+    # Odds of 9, .25, 4, .11 and the null's 1: the third sentence has .279 of the mass and costs 8 + 8 tokens.
+    just, too_much = (replace(PLAIN, mass_per_token=factor * 0.2786 / 16, gap_tokens=0) for factor in (0.99, 1.01))
+    assert len(select(ranked(lease), policy=just).evidence[0].sentences) == 2
+    assert texts(select(ranked(lease), policy=too_much)) == ["The tenant pays rent monthly."]
+
+
+def test_the_best_sentence_has_no_price(lease: Source) -> None:
+    assert texts(select(ranked(lease), policy=replace(PLAIN, mass_per_token=1.0))) == ["The tenant pays rent monthly."]
+
+
+def test_where_no_sentence_is_sure_several_are_sent() -> None:
+    doubtful = document([(f"Perhaps {n} is it.", 0.3) for n in range(4)], per_chunk=1)
+    assert len(select(ranked(doubtful), policy=replace(PLAIN, max_chunks=9)).evidence) == 4
+
+
+def test_a_long_sentence_needs_better_reasons_than_a_short_one() -> None:
+    source = document([("Rent is due.", 0.9), ("Rent is dear.", 0.3), ("Rent " * 60 + "it is.", 0.3)], per_chunk=1)
+    assert [text[:13] for text in texts(select(ranked(source)))] == ["Rent is due.", "Rent is dear."]
 
 
 def test_nothing_is_sent_when_the_best_sentence_is_too_weak(lease: Source) -> None:

@@ -8,7 +8,8 @@ from context.abstention import nearest_of_evidence, other_language, with_nearest
 from context.builder import ContextBuilder
 from context.carried import sent_once
 from context.templates import is_abstention
-from domain.answers import AskOptions, Context, Message
+from domain.asking import AskOptions, Message
+from domain.context import Context
 from tests.context.context_examples import WordCounter, document, query, ranked
 
 COUNTER = WordCounter()

@@ -10,7 +10,8 @@ from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD
 from context.builder import ContextBuilder
 from context.layout import LayoutPolicy
 from context.selection import SelectionPolicy
-from domain.answers import AskOptions, Constraint, Context, Message
+from domain.asking import AskOptions, Constraint, Message
+from domain.context import Context
 from domain.errors import ContextBudgetError
 from domain.protocols import TokenCounter
 from tests.context.context_examples import SeamCounter, Source, WordCounter, document, query, ranked

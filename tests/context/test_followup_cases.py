@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from context.followup import leans_on_history, standalone_question
-from domain.answers import Message
+from domain.asking import Message
 
 LEANING_EN = [
     "When did she sell it?",

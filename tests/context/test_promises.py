@@ -6,7 +6,7 @@ Nothing over budget as the model counts, no question, constraint or reserve lost
 from __future__ import annotations
 
 from context.builder import ContextBuilder
-from domain.answers import AskOptions, Constraint, Message
+from domain.asking import AskOptions, Constraint, Message
 from tests.context.context_examples import WordCounter, document, query, ranked
 from tests.context.promise_cases import draw, violations
 

@@ -9,7 +9,7 @@ import pytest
 from context.builder import ContextBuilder
 from context.templates import WORDINGS, is_abstention
 from context.templates_file import read_wordings
-from domain.answers import AskOptions, Constraint, Message
+from domain.asking import AskOptions, Constraint, Message
 from domain.errors import ConfigurationError
 from tests.context.context_examples import WordCounter, document, query, ranked
 

@@ -10,7 +10,7 @@ from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD, TokenBudget
 from context.builder import ContextBuilder
 from context.selection import SelectionPolicy
 from context.token_bounds import LearnedBound, SafeBound
-from domain.answers import AskOptions, Message
+from domain.asking import AskOptions, Message
 from tests.context.context_examples import WordCounter, document, query, ranked
 from tests.context.promise_cases import PairTokens
 

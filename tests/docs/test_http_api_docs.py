@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.answers import Answer, ContextBill
+from domain.answers import Answer
+from domain.context import ContextBill
 from fovea import open_engine
 from service.api.app import create_app
 from service.api.errors import Problem

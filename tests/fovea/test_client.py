@@ -7,7 +7,8 @@ import json
 import httpx
 import pytest
 
-from domain.answers import Answer, Message
+from domain.answers import Answer
+from domain.asking import Message
 from domain.documents import document_id
 from domain.errors import (
     ContextBudgetError,
@@ -26,19 +27,8 @@ from fovea.client import AsyncClient, Client, ServiceError
 from fovea.client_replies import EventReader, error_from_problem
 from service.api.app import create_app
 from service.api.errors import problem_of
-from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
+from tests.service.api_fakes import QUOTE, FakeJobQueue
 from tests.service.http_server import running
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def url(engine):
-    with running(create_app(engine, FakeJobQueue(), api_key="key-1")) as base_url:
-        yield base_url
 
 
 @pytest.fixture

@@ -7,22 +7,8 @@ import pytest
 from domain.errors import NotFound, UsageError
 from fovea import Explanation
 from fovea.client import AsyncClient, Client
-from service.api.app import create_app
-from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue
-from tests.service.http_server import running
 
 QUESTION = "租金是多少？"
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def url(engine):
-    with running(create_app(engine, FakeJobQueue(), api_key="key-1")) as base_url:
-        yield base_url
 
 
 @pytest.fixture

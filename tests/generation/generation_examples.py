@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domain.answers import Context, ContextBill, Message
+from domain.asking import Message
+from domain.context import Context, ContextBill
 from domain.documents import Span
 from domain.search import GAP, Evidence, EvidenceSentence
 

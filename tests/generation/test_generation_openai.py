@@ -14,7 +14,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from domain.answers import Message, Usage
+from domain.answers import Usage
+from domain.asking import Message
 from domain.errors import (
     ConfigurationError,
     GenerationError,

@@ -4,7 +4,8 @@ import itertools
 import threading
 from dataclasses import replace
 
-from domain.answers import Answer, Citation, Context, ContextBill, Dropped, SearchResult, Usage
+from domain.answers import Answer, Citation, Usage
+from domain.context import Context, ContextBill, Dropped
 from domain.documents import Document, Page, Span, document_id
 from domain.errors import NotFound, UsageError
 from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation, QuestionToken
@@ -19,6 +20,7 @@ from domain.jobs import (
     JobStatus,
 )
 from domain.search import DEFAULT_TENANT, Evidence, EvidenceSentence
+from domain.search_result import SearchResult
 
 LEASE = "The lease began in 2019. Rent is 900 euros a month. It is paid on the third working day."
 QUOTE = "Rent is 900 euros a month."

@@ -1,15 +1,63 @@
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from fovea import open_engine
+from service.cli import main
 from service.storage.database import Database, open_database
 from service.storage.documents import SqlDocumentStore
 from service.storage.tables import metadata
+from tests.service.api_fakes import LEASE, FakeEngine, local_client
 from tests.service.postgres_server import PostgresServer
+from tests.service.training_examples import DATA, settings_of
+
+Command = Callable[..., tuple[int | str, str, str]]
+
+
+@pytest.fixture
+def fovea(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process: (status, stdout, stderr); `typed` is its standard input."""
+
+    def run(*arguments: object, typed: str = "") -> tuple[int | str, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fovea", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        try:
+            main()
+            status: int | str = 0
+        except SystemExit as end:
+            status = end.code or 0
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with both sample sets, in a collection each. Shared by all: a test works on a copy."""
+    folder = tmp_path_factory.mktemp("samples") / "data"
+    with open_engine(settings=settings_of(folder)) as engine:
+        engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
+        engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
+    return folder
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine in memory that knows a lease; tests of another engine have a fixture of their own."""
+    return FakeEngine({"lease.txt": LEASE})
+
+
+@pytest.fixture
+def client(engine: FakeEngine) -> TestClient:
+    """The HTTP API over the engine, asked from this machine."""
+    return local_client(engine)
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,12 @@ import json
 import openai
 import pytest
 
-from domain.answers import Message
+from domain.asking import Message
 from domain.errors import GeneratorUnreachable
 from service.api.app import create_app
 from service.api.replies import ChatReply
-from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue, events_of, local_client
+from tests.service.api_fakes import QUOTE, FakeJobQueue, events_of
 from tests.service.http_server import running
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def client(engine):
-    return local_client(engine)
 
 
 def ask(client, messages, **more):

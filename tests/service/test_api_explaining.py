@@ -7,19 +7,9 @@ from domain.explanation import Explanation
 from fovea import open_engine
 from service.api.replies import ExplanationReply
 from service.settings import EncoderSettings, RetrievalSettings, Settings
-from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue, local_client
+from tests.service.api_fakes import LEASE, FakeJobQueue, local_client
 
 QUESTION = "How much is the rent a month in euros?"
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def client(engine):
-    return local_client(engine)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from domain.answers import Answer, Message, SearchResult
+from domain.answers import Answer
+from domain.asking import Message
 from domain.errors import (
     ContextBudgetError,
     GeneratorTimeout,
@@ -13,18 +14,9 @@ from domain.errors import (
     NotFound,
     StorageError,
 )
+from domain.search_result import SearchResult
 from service.api.replies import AnswerReply, SearchReply
-from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, events_of, local_client
-
-
-@pytest.fixture
-def engine():
-    return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def client(engine):
-    return local_client(engine)
+from tests.service.api_fakes import QUOTE, events_of
 
 
 def test_search_gives_the_engines_result_unchanged(client, engine):

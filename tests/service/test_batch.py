@@ -8,8 +8,10 @@ import os
 
 import pytest
 
-from domain.answers import Answer, Context, ContextBill, SearchResult, Usage
+from domain.answers import Answer, Usage
+from domain.context import Context, ContextBill
 from domain.errors import GeneratorUnreachable, UsageError
+from domain.search_result import SearchResult
 from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch, write_rows
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")

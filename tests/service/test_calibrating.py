@@ -16,13 +16,10 @@ from domain.calibration import ScoringIdentity
 from domain.errors import NotFound, UsageError
 from domain.search import ScoredChunk, ScoredSentence
 from fovea import open_engine
-from service.cli import main
 from service.labelled_questions import LabelledQuestion, read_questions
 from service.scoring import reranker_identity
 from service.settings import EncoderSettings, RetrievalSettings, Settings
-
-DATA = Path(__file__).parents[1] / "data"
-ENGLISH, CHINESE = (DATA / name / "questions.jsonl" for name in ("xquad-en", "cmrc-zh"))
+from tests.service.training_examples import CHINESE, DATA, ENGLISH
 
 
 class Backwards:
@@ -48,39 +45,29 @@ class Repaired(Backwards):
         return candidates
 
 
-@pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    """A data directory with both sample sets, in a collection each."""
-    folder = tmp_path_factory.mktemp("indexed") / "data"
-    with open_engine(settings=settings_of(folder)) as engine:
-        engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
-        engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
-    return folder
-
-
 def settings_of(folder, **sections):
     return Settings(data_dir=folder, encoder=EncoderSettings(model="hashing"), **sections)
 
 
 @pytest.fixture(scope="module")
-def calibrated(indexed, tmp_path_factory):
+def calibrated(samples, tmp_path_factory):
     """The same, its English collection calibrated; with the report."""
-    folder = Path(shutil.copytree(indexed, tmp_path_factory.mktemp("calibrated") / "data"))
+    folder = Path(shutil.copytree(samples, tmp_path_factory.mktemp("calibrated") / "data"))
     with open_engine(settings=settings_of(folder)) as engine:
         return folder, engine.calibrate(ENGLISH)
 
 
 @pytest.fixture(scope="module")
-def harmed(indexed, tmp_path_factory):
+def harmed(samples, tmp_path_factory):
     """The same, calibrated with a reranker that harms; with the report."""
-    folder = Path(shutil.copytree(indexed, tmp_path_factory.mktemp("harmed") / "data"))
+    folder = Path(shutil.copytree(samples, tmp_path_factory.mktemp("harmed") / "data"))
     with open_engine(settings=settings_of(folder), reranker=Backwards()) as engine:
         return folder, engine.calibrate(ENGLISH)
 
 
 @pytest.fixture
-def opened(indexed, tmp_path):
-    """Open engines over a copy of a folder (the indexed one at first); the next one closes the last."""
+def opened(samples, tmp_path):
+    """Open engines over a copy of a folder (the samples at first); the next one closes the last."""
     engines = []
 
     def open_one(source=None, sections=None, **parts):
@@ -88,7 +75,7 @@ def opened(indexed, tmp_path):
             engine.close()
         if source is not None or not engines:
             shutil.rmtree(tmp_path / "data", ignore_errors=True)
-            shutil.copytree(source or indexed, tmp_path / "data")
+            shutil.copytree(source or samples, tmp_path / "data")
         engines.append(open_engine(settings=settings_of(tmp_path / "data", **(sections or {})), **parts))
         return engines[-1]
 
@@ -121,7 +108,7 @@ def test_a_run_measures_both_orders_on_questions_that_it_was_not_fitted_on(opene
     assert report.losses["0.1"] == calibration.attention.evidence_loss < 0.5
     assert set(report.losses) == {"0.02", "0.05", "0.1"}
     assert report.losses["0.02"] is None  # some thirty questions promise no 2 %
-    assert calibration.thresholds.abstain_below >= calibration.thresholds.keep_above > 0
+    assert calibration.thresholds.abstain_below > 0 and calibration.thresholds.mass_per_token > 0
 
 
 def test_the_same_questions_in_another_order_give_the_same_calibration(opened):
@@ -178,7 +165,7 @@ def test_the_next_question_is_scored_by_what_was_found_out(opened):
     assert engine.search(question).evidence == before.evidence
 
 
-def test_a_calibration_outlives_the_process_and_touches_its_own_collection_only(opened, indexed, calibrated):
+def test_a_calibration_outlives_the_process_and_touches_its_own_collection_only(opened, samples, calibrated):
     folder, report = calibrated
     engine = opened(folder)
     assert report.outcome == "replaced"
@@ -187,7 +174,7 @@ def test_a_calibration_outlives_the_process_and_touches_its_own_collection_only(
     assert line_of(engine, "chinese")["calibration"] == "none"
     question = questions_of(CHINESE)[0].question
     found = engine.search(question, collection="chinese").evidence
-    assert opened(indexed).search(question, collection="chinese").evidence == found != ()
+    assert opened(samples).search(question, collection="chinese").evidence == found != ()
 
 
 def test_nothing_is_stored_in_a_dry_run(opened):
@@ -221,7 +208,7 @@ def test_reset_says_whether_there_was_anything_to_forget(opened, calibrated):
         engine.reset_calibration("none")
 
 
-def test_a_collection_that_is_deleted_and_made_again_is_not_calibrated(opened, indexed, calibrated):
+def test_a_collection_that_is_deleted_and_made_again_is_not_calibrated(opened, samples, calibrated):
     engine = opened(calibrated[0])
     question = questions_of()[0].question
     engine.search(question)  # its scoring is known now
@@ -229,7 +216,7 @@ def test_a_collection_that_is_deleted_and_made_again_is_not_calibrated(opened, i
     engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
     assert line_of(engine)["calibration"] == "none"
     again = engine.search(question).evidence
-    assert again == opened(indexed).search(question).evidence
+    assert again == opened(samples).search(question).evidence
 
 
 # -- the safety net --------------------------------------------------------------------------------------------------
@@ -365,22 +352,12 @@ def test_a_question_that_retrieval_misses_is_counted_and_left_out_of_the_thresho
 
 
 @pytest.fixture
-def fovea(indexed, tmp_path, monkeypatch, capsys):
+def fovea(fovea, samples, tmp_path, monkeypatch):
     """Run a command on the samples: (status, stdout, stderr)."""
-    shutil.copytree(indexed, tmp_path / "data", dirs_exist_ok=True)
+    shutil.copytree(samples, tmp_path / "data", dirs_exist_ok=True)
     monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
     monkeypatch.setenv("FOVEA_DATA_DIR", str(tmp_path / "data"))
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["fovea", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
-
-    return run
+    return fovea
 
 
 def test_the_command_prints_before_and_after_and_doctor_says_what_became_of_it(fovea):

@@ -14,6 +14,7 @@ from domain.calibration import Calibration, ScoreMap, ScoringIdentity, ScoringQu
 from domain.errors import UsageError
 from domain.search import ScoredChunk
 from fovea.testing import PassThroughReranker, make_candidate, make_query
+from retrieval.embedders.tokenizer import WordTokenCounter
 from service.calibration.calibrator import _attention_helps, _verdict
 from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, negatives, score_quality
 from service.calibration.observed import Observed, observe, split_by_document
@@ -22,6 +23,8 @@ from service.labelled_questions import LabelledQuestion
 from service.scoring import Scoring, chances
 
 BARE = ScoringQuality(0.0, 0.0, 0.0)
+COUNTER = WordTokenCounter()
+TOKENS = 12  # of every sentence here; with its share of a label 20
 
 
 def observed(scores, gold=(), elsewhere=None, answerable=True, language="en", identity="q"):
@@ -30,7 +33,8 @@ def observed(scores, gold=(), elsewhere=None, answerable=True, language="en", id
     marks = np.isin(np.arange(len(values)), gold)
     question = LabelledQuestion(identity, "?", ("a",) if answerable else ())
     best = float(values.max()) if len(values) else None
-    return Observed(question, language, values, marks, values[marks], best, elsewhere)
+    tokens = np.full(len(values), TOKENS)
+    return Observed(question, language, values, tokens, marks, np.flatnonzero(marks), best, elsewhere)
 
 
 def simulated(n, seed, language="en"):
@@ -63,7 +67,7 @@ def test_mapped_scores_are_chances_on_questions_they_were_not_fitted_on():
     maps = fit_maps(simulated(400, 3))
     before = simulated(400, 4)
     after = [one.mapped(maps) for one in before]
-    raw, mapped = (score_quality(BARE, half, Thresholds(0, 0, 0)) for half in (before, after))
+    raw, mapped = (score_quality(BARE, half, Thresholds(0, 0)) for half in (before, after))
     assert mapped.log_loss < raw.log_loss
     assert mapped.ece < 0.01 < raw.ece
     assert mapped.best_ece < 0.06 < raw.best_ece
@@ -105,7 +109,6 @@ def test_thresholds_keep_their_target_on_other_questions(target):
     thresholds = fit_thresholds(simulated(500, 6), target)
     loss = evidence_loss(simulated(2000, 7), thresholds)
     assert target - 0.03 < loss < target + 0.02
-    assert thresholds.abstain_below >= thresholds.keep_above
 
 
 def test_too_few_questions_give_no_thresholds():
@@ -122,7 +125,9 @@ def test_abstention_lies_between_the_two_kinds_of_questions_where_they_part():
 
 def test_the_smallest_set_still_turns_away_what_lies_below_all_answerable_questions():
     thresholds = fit_thresholds([observed([0.6, 0.1], [1], 0.3) for _ in range(19)], 0.05)
-    assert (thresholds.keep_above, thresholds.abstain_below) == (0.1, 0.6)
+    assert thresholds.abstain_below == 0.6
+    # Odds of .1 are 1/9, of .6 they are 1.5, of the null 1.
+    assert thresholds.mass_per_token == pytest.approx((1 / 9) / (1 / 9 + 1.5 + 1) / (TOKENS + 8))
 
 
 def test_abstention_never_takes_more_than_half_of_the_target():
@@ -134,8 +139,16 @@ def test_abstention_never_takes_more_than_half_of_the_target():
 
 
 def test_without_unanswerable_questions_only_weak_sentences_are_left_out():
-    thresholds = fit_thresholds([observed([0.5, 0.9], [0]) for _ in range(50)], 0.05)
-    assert thresholds.keep_above == thresholds.abstain_below == 0.5
+    thresholds = fit_thresholds([observed([0.01, 0.9], [0]) for _ in range(50)], 0.05)
+    assert thresholds.abstain_below == 0
+    assert thresholds.mass_per_token == pytest.approx((1 / 99) / (1 / 99 + 9 + 1) / (TOKENS + 8))
+
+
+def test_where_the_best_sentence_is_always_the_evidence_it_is_sent_alone():
+    certain = [observed([0.9, 0.8], [0], 0.3) for _ in range(50)]
+    thresholds = fit_thresholds(certain, 0.05)
+    assert thresholds.mass_per_token == 1.0
+    assert evidence_loss(certain, thresholds) == 0
 
 
 def test_labelled_unanswerable_questions_stand_for_themselves_once_there_are_twenty():
@@ -147,15 +160,16 @@ def test_labelled_unanswerable_questions_stand_for_themselves_once_there_are_twe
 
 def test_evidence_loss_counts_what_either_threshold_gives_up():
     half = [
-        observed([0.9, 0.4], [0, 1]),  # .4 lies below: half lost
-        observed([0.2, 0.1], [0]),  # the best one lies below: all lost
+        observed([0.9, 0.4], [0, 1]),  # masses of 9 / 10.67 and .67 / 10.67
+        observed([0.2, 0.1], [0]),
         observed([0.8], [0]),
         observed([0.9]),  # nothing was retrieved: not counted
     ]
-    assert evidence_loss(half, Thresholds(0.5, 0.0, 0.0)) == pytest.approx((0.5 + 1 + 0) / 3)
-    assert evidence_loss(half, Thresholds(0.1, 0.0, 0.3)) == pytest.approx(1 / 3)
-    assert evidence_loss(half, Thresholds(0.0, 0.5, 0.0)) == pytest.approx(0.5 / 3)
-    assert evidence_loss([observed([0.9])], Thresholds(0, 0, 0)) is None
+    second = 0.0625 / (TOKENS + 8)
+    assert evidence_loss(half, Thresholds(1.01 * second, 0.5)) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert evidence_loss(half, Thresholds(0.99 * second, 0.3)) == pytest.approx(1 / 3)
+    assert evidence_loss(half, Thresholds(1.0, 0.0)) == pytest.approx(0.5 / 3)  # the best one has no price
+    assert evidence_loss([observed([0.9])], Thresholds(0, 0)) is None
 
 
 # -- observing and splitting -----------------------------------------------------------------------------------------
@@ -164,14 +178,18 @@ def test_evidence_loss_counts_what_either_threshold_gives_up():
 def test_a_question_is_observed_with_and_without_its_document():
     candidates = [make_candidate("Rome fell.", "It rose.", source="gold"), make_candidate("Not so.", source="other")]
     question = LabelledQuestion("q", "What fell?", ("It rose",), "gold")
-    seen = observe(question, make_query, lambda query: candidates, PassThroughReranker())
+    seen = observe(question, make_query, lambda query: candidates, PassThroughReranker(), COUNTER)
     assert seen.scores.tolist() == [1, 1, 0.5]
     assert seen.gold.tolist() == [False, True, False]
+    assert seen.tokens.tolist() == [3, 3, 3]
     assert (seen.needed.tolist(), seen.best, seen.best_elsewhere, seen.language) == ([1], 1, 0.5, "en")
-    nothing = observe(question, make_query, lambda query: [], PassThroughReranker())
+    nothing = observe(question, make_query, lambda query: [], PassThroughReranker(), COUNTER)
     assert (len(nothing.scores), nothing.best, nothing.best_elsewhere) == (0, None, None)
     unanswerable = replace(question, answers=())
-    assert observe(unanswerable, make_query, lambda query: candidates, PassThroughReranker()).best_elsewhere is None
+    assert (
+        observe(unanswerable, make_query, lambda query: candidates, PassThroughReranker(), COUNTER).best_elsewhere
+        is None
+    )
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -234,7 +252,7 @@ STORED = Calibration(
     ScoringIdentity("e", "c", "r"),
     True,
     "",
-    Thresholds(0.1, 0, 0.1),
+    Thresholds(0.1, 0.1),
     0.05,
     {},
     QUALITY,

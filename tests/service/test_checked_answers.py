@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from domain.answers import Answer, Message, SearchResult
+from domain.answers import Answer
+from domain.asking import Message
+from domain.search_result import SearchResult
 from fovea import open_engine
 from fovea.testing import FunctionGenerator
 from service.cli.printing import print_answer, print_search

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 
 import pytest
 from typer.main import get_command
 
 from fovea import open_engine
-from service.cli import main
 from service.cli.app import app
 from service.settings import EncoderSettings, Settings
 
@@ -26,23 +23,6 @@ def own_folder(tmp_path, monkeypatch):
     """An empty working directory, with the encoder that needs no model."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
-
-
-@pytest.fixture
-def fovea(monkeypatch, capsys):
-    """Run a command: (status, stdout, stderr)."""
-
-    def run(*arguments, typed=""):
-        monkeypatch.setattr(sys, "argv", ["fovea", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,9 +13,8 @@ import pytest
 from domain.errors import NotFound, UsageError
 from fovea import open_engine, plot_evaluation
 from fovea.testing import PassThroughReranker
-from service.cli import main
 from service.labelled_questions import LabelledQuestion, Reference, read_questions
-from tests.service.training_examples import CHINESE, DATA, ENGLISH, settings_of
+from tests.service.training_examples import CHINESE, ENGLISH, settings_of
 
 UNANSWERABLE = [
     {"id": f"none-{at}", "question": text, "answers": []}
@@ -24,18 +23,9 @@ UNANSWERABLE = [
 
 
 @pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("indexed") / "data"
-    with open_engine(settings=settings_of(folder)) as engine:
-        engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
-        engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def report(indexed, tmp_path_factory):
+def report(samples, tmp_path_factory):
     """The English sample with all baselines, three unanswerable questions among them."""
-    folder = Path(shutil.copytree(indexed, tmp_path_factory.mktemp("reported") / "data"))
+    folder = Path(shutil.copytree(samples, tmp_path_factory.mktemp("reported") / "data"))
     with open_engine(settings=settings_of(folder)) as engine:
         return engine.evaluate(with_unanswerable(), baselines=True, price=2.0)
 
@@ -45,27 +35,17 @@ def with_unanswerable():
 
 
 @pytest.fixture
-def engine(indexed, tmp_path):
-    with open_engine(settings=settings_of(shutil.copytree(indexed, tmp_path / "engine"))) as engine:
+def engine(samples, tmp_path):
+    with open_engine(settings=settings_of(shutil.copytree(samples, tmp_path / "engine"))) as engine:
         yield engine
 
 
 @pytest.fixture
-def fovea(indexed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("FOVEA_DATA_DIR", str(shutil.copytree(indexed, tmp_path / "data")))
+def fovea(fovea, samples, tmp_path, monkeypatch):
+    """Run `fovea eval` on the samples: (status, stdout, stderr)."""
+    monkeypatch.setenv("FOVEA_DATA_DIR", str(shutil.copytree(samples, tmp_path / "data")))
     monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fovea", "eval", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return partial(fovea, "eval")
 
 
 def values(curve):
@@ -166,8 +146,8 @@ def test_progress_counts_questions(engine):
     assert heard == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_reranker_without_sentence_scores_is_measured_too(indexed, tmp_path):
-    folder = shutil.copytree(indexed, tmp_path / "data")
+def test_a_reranker_without_sentence_scores_is_measured_too(samples, tmp_path):
+    folder = shutil.copytree(samples, tmp_path / "data")
     with open_engine(settings=settings_of(folder), reranker=PassThroughReranker()) as engine:
         report = engine.evaluate(ENGLISH, limit=10, budgets=(128, 4000))
     assert report.curve.points[-1].answer_recall.value > 0.9
@@ -255,7 +235,7 @@ def test_the_json_keeps_its_shape(fovea, tmp_path):
     }
     estimate = {"value", "low", "high"}
     assert set(report["operating_point"]["answer_recall"]) == estimate
-    assert [set(point) for point in report["curve"]] == [{"budget", "answer_recall"}] * 2
+    assert [set(point) for point in report["curve"]] == [{"budget", "answer_recall", "context_tokens"}] * 2
     assert set(report["abstention"]) == {"false_abstentions", "false_answers", "auroc"}
     assert set(report["abstention"]["auroc"]) == estimate
     assert list(report["latency_ms"]) == ["encode", "retrieve", "rerank", "build", "total"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -17,7 +16,6 @@ from domain.documents import Span
 from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation, QuestionToken
 from fovea import open_engine
 from service.api.app import create_app
-from service.cli import main
 from service.cli.heat_map import bar, heat_map, pieces, scales, shade, sum_of
 from service.cli.heat_page import heat_page
 from service.settings import EncoderSettings, Settings
@@ -39,22 +37,6 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
     for name, text in TEXTS.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-
-
-@pytest.fixture
-def fovea(monkeypatch, capsys):
-    """Run a command: (status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fovea", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

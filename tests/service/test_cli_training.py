@@ -13,26 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from fovea import open_engine
-from service.cli import main
-from tests.service.training_examples import CHINESE, DATA, ENGLISH, settings_of, wrong_weights
+from tests.service.training_examples import CHINESE, ENGLISH, wrong_weights
 
 ROOT = Path(__file__).parents[2]
 STEPS = "--steps=25"
 
 
-@pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("indexed") / "data"
-    with open_engine(settings=settings_of(folder)) as engine:
-        engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
-        engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
-    return folder
-
-
 @pytest.fixture
-def folder(indexed, tmp_path, monkeypatch):
-    folder = Path(shutil.copytree(indexed, tmp_path / "data"))
+def folder(samples, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(samples, tmp_path / "data"))
     monkeypatch.setenv("FOVEA_DATA_DIR", str(folder))
     monkeypatch.setenv("FOVEA_ENCODER__MODEL", "hashing")
     monkeypatch.setenv("FOVEA_ENCODER__WEIGHTS", str(wrong_weights(tmp_path / "wrong.safetensors")))
@@ -40,18 +29,9 @@ def folder(indexed, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def fovea(folder, monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fovea", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+def fovea(fovea, folder):
+    """Run a command on that folder: (status, stdout, stderr)."""
+    return fovea
 
 
 def test_before_and_after_stand_side_by_side(fovea, folder):

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from domain.answers import Answer, Message, Usage
+from domain.answers import Answer, Usage
+from domain.asking import Message
 from domain.documents import Span
 from domain.errors import GeneratorBadResponse, GeneratorUnreachable
 from fovea import DataDirectoryInUse, NotFound, UsageError, open_engine

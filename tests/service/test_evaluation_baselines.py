@@ -172,8 +172,13 @@ def test_recall_grows_where_the_gold_sentence_is_sent(candidates):
     assert labels.gold == {(0, 1)}
     found = walk(DenseTopK().pieces(QUERY, candidates), labels, candidates, bare(Letters()))
     tower, before, until = 13 + 1 + 14, 21, 21 + 16
-    assert found == Walk(((tower + until, 1.0),), ((tower, 0.0), (tower + until + 12, 1.0)))
+    assert found == Walk(
+        steps=((tower + until, 1.0),),
+        ends=((tower, 0.0), (tower + until + 12, 1.0)),
+        sizes=(13, tower, tower + before, tower + until, tower + until + 12),
+    )
     assert found.recall_at(tower + before) == 0 and found.recall_at(tower + until) == 1
+    assert [found.tokens_at(budget) for budget in (12, 13, tower + 1, 999)] == [0, 13, tower, tower + until + 12]
     assert found.at_k(1) == (tower, 0.0) and found.at_k(50) == (tower + until + 12, 1.0)
 
 
@@ -210,7 +215,7 @@ def test_several_references_are_found_one_by_one(candidates):
 
 def test_nothing_sent_holds_nothing(candidates):
     found = walk([], Labels(labelled("river.txt", " ".join(RIVER), "autumn"), candidates), candidates, bare(Letters()))
-    assert found.at_k(10) == (0, 0.0) and found.recall_at(10_000) == 0
+    assert found.at_k(10) == (0, 0.0) and found.recall_at(10_000) == 0 and found.tokens_at(10_000) == 0
 
 
 def test_a_walk_costs_what_the_product_counts(candidates):

@@ -41,6 +41,7 @@ def test_the_recall_at_some_tokens_begins_at_nothing_and_ends_level():
     assert recall_at([100, 200], [0.5, 0.9], 0) == 0
     assert recall_at([100, 200], [0.5, 0.9], 175) == pytest.approx(0.8)
     assert recall_at([100, 200], [0.5, 0.9], 5_000) == 0.9
+    assert recall_at([100, 90, 200], [0.5, 0.6, 0.9], 150) == pytest.approx(0.75)  # 90 are no fewer than 100
 
 
 # -- spans -----------------------------------------------------------------------------------------------------------

@@ -343,7 +343,7 @@ def calibrated(parts, uses_attention):
         identity=parts.scoring.identity,
         uses_attention=uses_attention,
         reason="",
-        thresholds=Thresholds(0.0, 0.0, 0.0),
+        thresholds=Thresholds(0.0, 0.0),
         target=0.05,
         maps={"en": ScoreMap(slope=0.5, intercept=-1.0)},
         attention=unmeasured,

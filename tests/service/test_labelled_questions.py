@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from context.selection import sentences_of
 from domain.documents import DocumentRef, Span
 from domain.errors import UsageError
 from domain.search import GAP, Evidence, ScoredChunk, ScoredSentence, StoredChunk
@@ -21,7 +22,7 @@ from service.labelled_questions import (
     gold_sentences,
     gold_spans,
     is_gold_chunk,
-    needed_scores,
+    needed_sentences,
     read_questions,
 )
 
@@ -184,25 +185,30 @@ def test_a_part_of_the_evidence_makes_a_chunk_gold():
     assert gold_sentences(inside, second, CHUNK.document) == {0}
 
 
+def needed(question, chunks):
+    """The scores of what it needs."""
+    return [sentences_of(chunks[at])[place].score for at, place in needed_sentences(question, chunks)]
+
+
 def test_an_unanswerable_question_has_no_gold():
     assert gold_of(question(document="warsaw.txt")) == []
-    assert needed_scores(question(), [CHUNK]) == []
+    assert needed(question(), [CHUNK]) == []
 
 
 def test_evidence_by_place_needs_all_its_sentences_and_by_string_the_best_occurrence():
     span = Span(0, TEXT.index("1939"))
     by_place = question("x", references=(Reference("warsaw.txt", span),))
-    assert sorted(needed_scores(by_place, [CHUNK])) == [0.1, 0.2]
-    assert needed_scores(question("opened", document="warsaw.txt"), [CHUNK]) == [0.3]
-    assert needed_scores(question("1817. It closed", document="warsaw.txt"), [CHUNK]) == [0.1]
+    assert sorted(needed(by_place, [CHUNK])) == [0.1, 0.2]
+    assert needed(question("opened", document="warsaw.txt"), [CHUNK]) == [0.3]
+    assert needed(question("1817. It closed", document="warsaw.txt"), [CHUNK]) == [0.1]
     elsewhere = scored(0.9, 0.8, 0.7, source="copy.txt")
-    assert needed_scores(question("1939"), [CHUNK, elsewhere]) == [0.8]
-    assert needed_scores(question("1939", document="warsaw.txt"), [elsewhere]) == []
+    assert needed(question("1939"), [CHUNK, elsewhere]) == [0.8]
+    assert needed(question("1939", document="warsaw.txt"), [elsewhere]) == []
 
 
 def test_a_reranker_without_sentence_scores_gives_each_sentence_that_of_its_chunk():
     bare = ScoredChunk(CHUNK.stored, 0.6, (), {})
-    assert needed_scores(question("1939", document="warsaw.txt"), [bare]) == [0.6]
+    assert needed(question("1939", document="warsaw.txt"), [bare]) == [0.6]
 
 
 def evidence(*spans, source="warsaw.txt"):

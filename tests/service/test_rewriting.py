@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.answers import Message
+from domain.asking import Message
 from domain.errors import ConfigurationError, GeneratorTimeout, GeneratorUnreachable
 from fovea import open_engine
 from fovea.testing import FunctionGenerator

@@ -23,7 +23,7 @@ CALIBRATION = Calibration(
     identity=ScoringIdentity("e5", "int4/128", "attention/0123"),
     uses_attention=True,
     reason="nDCG@10 .9 对 .8",
-    thresholds=Thresholds(0.0625, 0.0, 0.125),
+    thresholds=Thresholds(0.0625, 0.125),
     target=0.05,
     maps={"en": ScoreMap(1.5, -2.25, -0.5, ((0.1, 0.0), (0.9, 2 / 3))), "zh": ScoreMap(1 / 3, 0.1)},
     attention=QUALITY,
@@ -46,7 +46,7 @@ def test_a_calibration_is_read_back_to_the_last_digit(calibrations: SqlCalibrati
 
 def test_the_dictionary_of_a_calibration_is_flat_json_and_leads_back() -> None:
     data = CALIBRATION.to_dict()
-    assert (data["model_id"], data["keep_above"], data["questions"]) == ("e5", 0.0625, [101, 99])
+    assert (data["model_id"], data["mass_per_token"], data["questions"]) == ("e5", 0.0625, [101, 99])
     assert Calibration.from_dict(data) == CALIBRATION
 
 

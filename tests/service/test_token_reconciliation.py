@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from domain.answers import Answer, ContextBill, Usage
+from domain.answers import Answer, Usage
+from domain.context import ContextBill
 from domain.errors import ConfigurationError
 from fovea import open_engine
 from fovea.testing import FunctionGenerator

@@ -23,19 +23,9 @@ from tests.service.training_examples import CHINESE, DATA, ENGLISH, settings_of,
 STEPS = 25
 
 
-@pytest.fixture(scope="module")
-def indexed(tmp_path_factory):
-    """A data directory with both sample sets, in a collection each."""
-    folder = tmp_path_factory.mktemp("indexed") / "data"
-    with open_engine(settings=settings_of(folder)) as engine:
-        engine.ingest([DATA / "xquad-en" / "corpus.jsonl"])
-        engine.ingest([DATA / "cmrc-zh" / "corpus.jsonl"], collection="chinese")
-    return folder
-
-
 @pytest.fixture
-def folder(indexed, tmp_path):
-    return Path(shutil.copytree(indexed, tmp_path / "data"))
+def folder(samples, tmp_path):
+    return Path(shutil.copytree(samples, tmp_path / "data"))
 
 
 def wrong(folder):
@@ -44,9 +34,9 @@ def wrong(folder):
 
 
 @pytest.fixture(scope="module")
-def trained(indexed, tmp_path_factory):
+def trained(samples, tmp_path_factory):
     """The same, trained on both sets from weights that are wrong; with the report."""
-    folder = Path(shutil.copytree(indexed, tmp_path_factory.mktemp("trained") / "data"))
+    folder = Path(shutil.copytree(samples, tmp_path_factory.mktemp("trained") / "data"))
     told = []
     with open_engine(settings=wrong(folder)) as engine:
         report = engine.train(

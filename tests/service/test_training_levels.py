@@ -15,11 +15,12 @@ from domain.calibration import ScoreMap, Thresholds
 from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.search import Candidate, Query, StoredChunk, TokenVectors
 from domain.training import Levels
+from retrieval.embedders.tokenizer import WordTokenCounter
 from service.calibration.observed import Observed
 from service.labelled_questions import LabelledQuestion, Reference
 from service.training.levels import Graded, Judgement, fit_levels, judge, level, level_like
 
-CODEC = QuantizedTokenCodec()
+CODEC, COUNTER = QuantizedTokenCodec(), WordTokenCounter()
 WIDTH = 16
 
 
@@ -34,7 +35,8 @@ def judged(seed: int, level_of: float = 0.0, answerable: bool = True) -> Judgeme
     scores = logistic(log_odds)
     question = LabelledQuestion(f"q{seed}", "what", ("x",) if answerable else (), f"d{seed}")
     elsewhere_best = float(scores[elsewhere].max()) if answerable else None
-    observed = Observed(question, "en", scores, gold, scores[gold], float(scores.max()), elsewhere_best)
+    tokens, needed = np.full(40, 20), np.flatnonzero(gold)
+    observed = Observed(question, "en", scores, tokens, gold, needed, float(scores.max()), elsewhere_best)
     graded = Graded(log_odds, gold, elsewhere & answerable)
     return Judgement(observed, graded, graded)
 
@@ -73,7 +75,7 @@ def test_levels_keep_the_evidence_they_promise() -> None:
     levels = fit_levels(several)
     assert levels is not None and levels.target == 0.05 and levels.questions == 200
     kept = [one.mapped(levels.maps) for one in several]
-    lost = np.mean([one.needed[0] < levels.thresholds.keep_above for one in kept])
+    lost = np.mean([one.worth()[one.needed[0]] < levels.thresholds.mass_per_token for one in kept])
     assert lost <= 0.05
 
 
@@ -84,7 +86,7 @@ def test_few_questions_promise_less_and_none_promise_nothing() -> None:
 
 
 def test_with_self_made_questions_the_level_of_the_old_weights_stays() -> None:
-    old_levels = Levels({"en": ScoreMap(1, 0, 0)}, Thresholds(0.2, 0, 0.3), 0.05, 10)
+    old_levels = Levels({"en": ScoreMap(1, 0, 0)}, Thresholds(0.002, 0.3), 0.05, 10)
     old = replace(START, levels=old_levels, scaled=True)
     new, before = [judged(seed) for seed in range(30)], [judged(seed, level_of=7.0) for seed in range(30)]
     weights = level_like(START, new, old, before)
@@ -126,7 +128,7 @@ def test_judging_keeps_what_is_gold_and_leaves_out_what_is_neither() -> None:
     question = LabelledQuestion("q", "what melts", ("gallium",), references=(Reference("d1", Span(0, 20)),))
     query = Query("what melts", np.zeros(4, np.float32), tokens_of("what melts"))
     reranker = AttentionReranker(CODEC)
-    said = judge(question, query, [elsewhere, repeats, gold, sibling], reranker)
+    said = judge(question, query, [elsewhere, repeats, gold, sibling], reranker, COUNTER)
     assert said.sentences.gold.tolist() == [False, True, False, False]
     assert said.sentences.elsewhere.tolist() == [True, False, False, False]
     assert said.chunks.gold.tolist() == [False, True, False]
@@ -138,6 +140,10 @@ def test_judging_keeps_what_is_gold_and_leaves_out_what_is_neither() -> None:
 def test_everything_retrieved_for_an_unanswerable_question_counts_once() -> None:
     query = Query("what melts", np.zeros(4, np.float32), tokens_of("what melts"))
     said = judge(
-        LabelledQuestion("q", "what melts"), query, [candidate(1, "d1", "tea cools.")], AttentionReranker(CODEC)
+        LabelledQuestion("q", "what melts"),
+        query,
+        [candidate(1, "d1", "tea cools.")],
+        AttentionReranker(CODEC),
+        COUNTER,
     )
     assert said.sentences.gold.tolist() == said.sentences.elsewhere.tolist() == [False]

@@ -113,6 +113,58 @@ def test_the_bill_shows_what_was_sent_avoided_and_left_out(window):
     assert window.page.locator("#source mark").all_inner_texts() == [QUOTE]
 
 
+def with_bill(engine, **bill):
+    """Let the engine's answers carry a bill that says so."""
+    whole = engine._answer
+
+    def billed(text, found):
+        answer = whole(text, found)
+        context = found.context
+        return replace(answer, search=replace(found, context=replace(context, bill=replace(context.bill, **bill))))
+
+    engine._answer = billed
+
+
+def rows_of(bill):
+    return dict(row.split("\t") for row in bill.locator("tbody tr").all_inner_texts())
+
+
+def test_the_prompt_is_told_with_its_margin_and_with_the_models_own_count(window, engine):
+    with_bill(engine, system=170, margin=26, reported=198)
+    bill = window.ask("What is the rent?").locator(".bill")
+    bill.locator("summary").click()
+    assert bill.locator(".prompt").inner_text() == (
+        "Prompt: 213 of 8,192 tokens (safe bound: +12 % margin); the model counted 198"
+    )
+    rows = rows_of(bill)
+    assert rows["Whole prompt"] == "213"
+    assert rows["The same, counted by the model itself"] == "198"
+    assert rows["Kept free: the model may count more"] == "26"
+    assert (rows["Kept free: the answer"], rows["Limit for all of it"]) == ("512", "8,192")
+
+
+def test_without_a_models_count_none_is_told(window):
+    bill = window.ask("What is the rent?").locator(".bill")
+    bill.locator("summary").click()
+    assert bill.locator(".prompt").inner_text() == "Prompt: 63 of 8,192 tokens"
+    assert "The same, counted by the model itself" not in rows_of(bill)
+
+
+def test_a_count_beyond_the_bound_is_named(window, engine):
+    with_bill(engine, margin=6, reported=70)
+    bill = window.ask("What is the rent?").locator(".bill")
+    bill.locator("summary").click()
+    assert "the model counted 70, more than the safe bound" in bill.locator(".prompt").inner_text()
+
+
+def test_an_abstention_says_that_nothing_was_sent(window, engine):
+    engine.documents.clear()
+    bill = window.ask("q").locator(".bill")
+    bill.locator("summary").click()
+    assert bill.locator(".prompt").inner_text() == "Nothing was sent: no model was asked."
+    assert bill.locator("table").count() == 0
+
+
 def test_a_second_question_carries_the_conversation_and_the_options(window, engine):
     window.page.click(".options summary")
     window.page.fill("#max-tokens", "120")
@@ -191,12 +243,15 @@ def test_dropped_files_are_uploaded_followed_listed_and_deleted(window):
 
 def test_chinese_is_spoken_where_the_browser_does_and_can_be_switched(browser, engine):
     engine.parts = ["租金每月900欧元 [1]。"]
+    with_bill(engine, margin=6, reported=60)
     with running(create_app(engine, FakeJobQueue())) as url:
         window = Window(browser, url, locale="zh-CN")
         assert window.page.locator("#send").inner_text() == "提问"
         answer = window.ask("租金是多少？")
         assert answer.locator(".text").inner_text() == "租金每月900欧元 1。"
         assert "发送证据 30 词元" in answer.locator(".bill summary").inner_text()
+        answer.locator(".bill summary").click()
+        assert answer.locator(".prompt").inner_text() == "提示：8,192 词元中的 63（安全上限：+10% 余量）；模型计得 60"
         answer.locator("button.chip").click()
         window.page.wait_for_selector("#source mark")
         assert "第 2 页" in window.page.locator("#source-place").inner_text()

@@ -145,7 +145,7 @@ def _text(document: Document, start: int | None, end: int | None) -> dict[str, A
         "end": last,
         "characters": length,
         "pages": [
-            {"number": page.number, "start": page.span.start, "end": page.span.end}
+            {"number": page.number, **page.span.to_dict()}
             for page in document.pages
             if page.span.start < last and first < page.span.end
         ],

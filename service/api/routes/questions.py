@@ -24,7 +24,7 @@ def question_routes(state: ApiState) -> APIRouter:
     async def search(body: SearchRequest) -> Response:
         """Evidence for a question; nothing is generated."""
         found = await state.questions.run(partial(state.engine.search, body.question, **body.options()))
-        state.metrics.observe_search(found.bill, found.timings)
+        state.metrics.observe_search(found)
         return json_response(found.to_dict())
 
     @router.post("/ask", responses={200: {"model": AnswerReply}})

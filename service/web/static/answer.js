@@ -80,7 +80,8 @@ export function renderBill(fovea, openSource) {
     bill.avoided > 0 ? element("span", { class: "avoided" }, avoided(bill)) : null,
     timings.total === undefined ? null : element("span", {}, t("answeredIn", { seconds: (timings.total / 1000).toFixed(2) })),
   );
-  return element("details", { class: "bill" }, summary, sent(evidence, openSource), left(dropped), parts(bill));
+  const account = evidence.length ? [promptLine(bill), parts(bill)] : [element("p", { class: "prompt" }, t("noPrompt"))];
+  return element("details", { class: "bill" }, summary, sent(evidence, openSource), left(dropped), ...account);
 }
 
 /** The evidence word for word: all that the model was shown of the documents. */
@@ -100,6 +101,16 @@ function avoided(bill) {
   return t("avoided", { avoided: number(bill.avoided), percent });
 }
 
+/** The prompt in one sentence: its size, how far the model's own count may exceed it, and what the model counted. */
+function promptLine(bill) {
+  const percent = Math.round((100 * bill.margin) / bill.total);
+  const said = [t("prompt", { total: number(bill.total), limit: number(bill.limit) })];
+  if (percent > 0) said.push(t("promptMargin", { percent }));
+  if (bill.reported !== null) said.push(t("promptReported", { reported: number(bill.reported) }));
+  if (bill.reported > bill.total + bill.margin) said.push(t("promptBeyond"));
+  return element("p", { class: "prompt" }, said.join(""));
+}
+
 function parts(bill) {
   const rows = [
     ["system", bill.system],
@@ -108,6 +119,10 @@ function parts(bill) {
     ["evidence", bill.evidence],
     ["questionPart", bill.question],
     ["total", bill.total],
+    ...(bill.reported === null ? [] : [["reported", bill.reported]]),
+    ["margin", bill.margin],
+    ["reserve", bill.reserve],
+    ["limit", bill.limit],
     ["baseline", bill.baseline],
   ];
   const body = rows.map(([name, tokens]) =>
