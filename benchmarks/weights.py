@@ -37,7 +37,7 @@ from service.settings import EncoderSettings, Settings
 
 SETS = ("nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test", "policyqa")
 _MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and judge
-_FEWER = {"policyqa": 600}  # asks the same of many documents: such questions teach sentences only
+_FEWER = {"policyqa": 600}  # asks the same of many documents: such questions teach sentences, and judge nothing
 _GRAM, _ALIKE = 13, 0.25
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 _WEIGHTS = Path(__file__).parent.parent / "attention_core" / "weights"

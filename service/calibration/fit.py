@@ -24,7 +24,7 @@ from service.calibration.observed import Observed
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
 _PRICELESS = 1.0  # more than a token can buy: the best sentence of a question is sent at any price
-_ABSTENTION_SHARE = 0.5  # of the target: what abstaining may lose of it, so that the other threshold has the rest
+_ABSTENTION_SHARE = 0.3  # of the target: a question that is turned away loses all, one with a sentence too few rarely
 
 
 def fit_maps(observed: Sequence[Observed]) -> dict[str, ScoreMap]:
@@ -52,7 +52,7 @@ def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | 
     """Thresholds that lose at most `target` of the retrieved evidence of new questions, in expectation.
 
     First the abstention: where it parts answerable from unanswerable questions best, but turning away no more of the
-    answerable ones than half of what the target allows to lose. Then the largest price that a sentence may have with
+    answerable ones than three tenths of what the target allows to lose. Then the largest price that a sentence may have with
     which both together keep the target. None where there are too few questions whose evidence was retrieved.
 
     Risk control holds for the second threshold given the first; that the first was picked on the same n questions can
