@@ -52,8 +52,8 @@ def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | 
     """Thresholds that lose at most `target` of the retrieved evidence of new questions, in expectation.
 
     First the abstention: where it parts answerable from unanswerable questions best, but turning away no more of the
-    answerable ones than three tenths of what the target allows to lose. Then the largest price that a sentence may have with
-    which both together keep the target. None where there are too few questions whose evidence was retrieved.
+    answerable ones than three tenths of what the target allows to lose. Then the largest price that a sentence may have
+    with which both together keep the target. None where there are too few questions whose evidence was retrieved.
 
     Risk control holds for the second threshold given the first; that the first was picked on the same n questions can
     cost up to 1 / (n + 1) more: 3 points with 33 questions, a fifth of a point with 500.
