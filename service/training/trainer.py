@@ -6,8 +6,8 @@
     level        scores become chances, on the other held-out documents          (`levels.py`)
     save         scorer and adapter into a folder, where the new ones are better (`files.py`)
 
-Without `adapt` only what reads stored token vectors learns, in a minute or two, and they stay valid. With it the
-encoder itself learns, in half an hour on two cores, and collections must be ingested anew.
+Without `adapt` only what reads stored token vectors learns, and they stay valid. With it the encoder itself learns, in
+about half an hour a seed on two cores, and collections must be ingested anew.
 
 What a killed run leaves in `<data directory>/training` (states, and a checkpoint a seed) lets the same command go on;
 it is removed once a run has ended.
