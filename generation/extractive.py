@@ -88,8 +88,8 @@ def quotable(evidence: Sequence[Evidence]) -> list[_Quote]:
     """Every sentence of the evidence as a quote, in sending order; the header row of a table is no quote of its own."""
     quotes = []
     for item in evidence:
-        header = _header(item)
         for sentence in item.sentences:
+            header = _header(item, sentence.span)
             text = item.part(sentence.span).strip()
             if text and text != header:
                 is_row = (_CELL in text and "\n" not in text) or _leads(item)
@@ -109,12 +109,19 @@ def choose_quotes(quotes: Sequence[_Quote], most: int) -> list[_Quote]:
     return chosen
 
 
-def _header(item: Evidence) -> str:
-    """The header row of a table: what leads the evidence without being a sentence of it, or a first row of cells."""
+def _header(item: Evidence, sentence: Span) -> str:
+    """The header row of a table: what leads the evidence without being a sentence of it, or the first of the rows that
+    `sentence` is the last of.
+    """
     if _leads(item):
         return item.part(item.spans[0]).strip()
-    first = item.part(item.spans[0]).split("\n", 1)[0].strip() if item.spans else ""
-    return first if _CELL in first else ""
+    own = next((span for span in item.spans if span.contains(sentence)), sentence)
+    rows: list[str] = []
+    for line in reversed(item.part(Span(own.start, sentence.end)).rstrip().split("\n")):
+        if _CELL not in line and not line.startswith("|"):
+            break
+        rows.append(line.strip())
+    return rows[-1] if rows and _CELL in rows[-1] else ""
 
 
 def _leads(item: Evidence) -> bool:

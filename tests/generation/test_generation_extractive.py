@@ -45,6 +45,11 @@ def test_a_row_of_a_table_is_quoted_under_its_header() -> None:
     assert answer_to(table) == "Year | Capital expenditure\n2018 | 1,577 [1]"
 
 
+def test_a_row_is_quoted_under_its_header_when_prose_stands_before_the_table() -> None:
+    table = evidence([("Claims are late.", 0.1), ("| Country | EUR |", 0.2), ("|---|---|", 0.0), ("| China | 55 |", 0.9)])
+    assert answer_to(table) == "| Country | EUR |\n| China | 55 | [1]"
+
+
 def test_the_header_row_alone_is_no_answer() -> None:
     table = evidence([("Year | Sales", 0.95), ("2018 | 4", 0.9)])
     assert answer_to(table) == "Year | Sales\n2018 | 4 [1]"
