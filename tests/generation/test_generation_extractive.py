@@ -46,7 +46,9 @@ def test_a_row_of_a_table_is_quoted_under_its_header() -> None:
 
 
 def test_a_row_is_quoted_under_its_header_when_prose_stands_before_the_table() -> None:
-    table = evidence([("Claims are late.", 0.1), ("| Country | EUR |", 0.2), ("|---|---|", 0.0), ("| China | 55 |", 0.9)])
+    table = evidence(
+        [("Claims are late.", 0.1), ("| Country | EUR |", 0.2), ("|---|---|", 0.0), ("| China | 55 |", 0.9)]
+    )
     assert answer_to(table) == "| Country | EUR |\n| China | 55 | [1]"
 
 
