@@ -185,7 +185,7 @@ class OneByOne:
         return unit_rows(vectors)
 
 
-def batched(codec: TokenCodec) -> BatchCodec:
+def batched(codec: TokenCodec | BatchCodec) -> BatchCodec:
     """The codec itself where it can decode in batches, else one that does so one by one."""
     return codec if isinstance(codec, BatchCodec) else OneByOne(codec)
 

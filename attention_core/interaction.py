@@ -70,23 +70,27 @@ class InteractionWeights:
         return cls(**{item.name: tensors[item.name] for item in fields(cls)})
 
 
-def interact(
-    tokens: Values,
-    similarity: Values,
-    question: Values,
-    weights: Values,
-    numbers: Values,
-    layout: Layout,
-    network: InteractionWeights,
-) -> tuple[Values, Values]:
-    """What the network adds to the log-odds of sentences (S,) and of chunks (C,).
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the network reads of one search.
 
     tokens: (N, d) unit rows. similarity: (N, Tq) with question (Tq, d), whose token weights (Tq,) sum to 1.
     numbers: (S, 8), see `sentence_numbers`.
     """
-    looks = _looks(similarity, weights, network)
-    states = _states(tokens, similarity, question, weights, looks, layout, network)
-    added = np.maximum(_before(*_pooled(states, layout), numbers, network), 0.0) @ network.out
+
+    tokens: Values
+    similarity: Values
+    question: Values
+    weights: Values
+    numbers: Values
+    layout: Layout
+
+
+def interact(read: Read, network: InteractionWeights) -> tuple[Values, Values]:
+    """What the network adds to the log-odds of sentences (S,) and of chunks (C,)."""
+    layout = read.layout
+    states = _states(read, _looks(read, network), network)
+    added = np.maximum(_before(*_pooled(states, layout), read.numbers, network), 0.0) @ network.out
     return added, network.chunk * segment_max(added, layout.sentence_chunk, layout.n_chunks, empty=0.0)
 
 
@@ -104,16 +108,8 @@ class Attribution:
     looks: Values
 
 
-def attribute(
-    tokens: Values,
-    similarity: Values,
-    question: Values,
-    weights: Values,
-    numbers: Values,
-    layout: Layout,
-    network: InteractionWeights,
-) -> Attribution:
-    """Divide what `interact` adds to each sentence, for the same arguments, among its tokens. Nothing is approximated.
+def attribute(read: Read, network: InteractionWeights) -> Attribution:
+    """Divide what `interact` adds to each sentence among its tokens. Nothing is approximated.
 
     Over the token states x (T, h) of a sentence the network is piecewise linear, and at the point where it stands the
     piece is known. With M_k = max_t x_tk, m_k = mean_t x_tk, numbers n and z = A'M + B'm + C'n + b,
@@ -129,16 +125,17 @@ def attribute(
     States are sums of rectified terms, so none is negative and a unit that no token switched on gives nothing. A state
     is that of a token among its neighbours: the convolution has already seen two to each side.
     """
-    looks = _looks(similarity, weights, network)
-    states = _states(tokens, similarity, question, weights, looks, layout, network).astype(np.float64)
+    layout, looks = read.layout, _looks(read, network)
+    states = _states(read, looks, network).astype(np.float64)
     largest, mean = _pooled(states, layout)
-    slopes = np.where(_before(largest, mean, numbers, network) > 0, network.out.astype(np.float64), 0.0)  # s, (S, p)
+    on = _before(largest, mean, read.numbers, network) > 0  # (S, p)
+    slopes = np.where(on, network.out.astype(np.float64), 0.0)  # s
     hidden = states.shape[1]
     of_max, of_mean, of_numbers = np.split(slopes @ network.pooled.T, (hidden, 2 * hidden), axis=1)  # u, v, C s
     sentence = layout.token_sentence
     by_max = _won(states, largest, layout) * (of_max * largest)[sentence]
     by_mean = states * (of_mean / _sizes(layout))[sentence]
-    rest = (of_numbers * numbers).sum(axis=1) + slopes @ network.pooled_bias
+    rest = (of_numbers * read.numbers).sum(axis=1) + slopes @ network.pooled_bias
     return Attribution((by_max + by_mean).sum(axis=1), rest, looks)
 
 
@@ -164,31 +161,24 @@ def sentence_numbers(evidence: Evidence, dense: Values, lexical: Values, layout:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _looks(similarity: Values, weights: Values, network: InteractionWeights) -> Values:
+def _looks(read: Read, network: InteractionWeights) -> Values:
     """How each token of the chunks divides its look among the question's tokens (N, Tq)."""
-    looks: Values = network.beta * similarity + np.log(np.maximum(weights, _LEAST))
+    looks: Values = network.beta * read.similarity + np.log(np.maximum(read.weights, _LEAST))
     looks = np.exp(looks - looks.max(axis=1, keepdims=True))
     looks /= looks.sum(axis=1, keepdims=True)
     return looks
 
 
-def _states(
-    tokens: Values,
-    similarity: Values,
-    question: Values,
-    weights: Values,
-    looks: Values,
-    layout: Layout,
-    network: InteractionWeights,
-) -> Values:
+def _states(read: Read, looks: Values, network: InteractionWeights) -> Values:
     """What the network knows of each token before it pools them, (N, h); nothing is negative."""
+    tokens, question = read.tokens, read.question
     hidden = tokens @ network.key
     hidden += looks @ (question @ network.message)
     hidden += (tokens * (looks @ question)) @ (SCALE * network.product)
-    hidden += similarity.max(axis=1)[:, None] * network.numbers[0]
-    hidden += (looks @ weights)[:, None] * (SCALE * network.numbers[1])
+    hidden += read.similarity.max(axis=1)[:, None] * network.numbers[0]
+    hidden += (looks @ read.weights)[:, None] * (SCALE * network.numbers[1])
     hidden = np.maximum(hidden + network.first_bias, 0.0)
-    hidden += np.maximum(_around(hidden, layout, network), 0.0)
+    hidden += np.maximum(_around(hidden, read.layout, network), 0.0)
     hidden += np.maximum(hidden @ network.middle + network.middle_bias, 0.0)
     return hidden
 

@@ -20,10 +20,10 @@ from itertools import repeat
 import numpy as np
 
 from attention_core.batching import Layout, lay_out, rows_under_headers
-from attention_core.codec import TokenBatch, batched
+from attention_core.codec import BatchCodec, TokenBatch, batched
 from attention_core.evidence import Evidence, chunk_logits, dense_evidence, gather, probability, sentence_logits
 from attention_core.explaining import HEADS, NETWORK_HEAD, Parts, attention_weights, sentence_parts
-from attention_core.interaction import attribute, interact, sentence_numbers
+from attention_core.interaction import Read, attribute, interact, sentence_numbers
 from attention_core.overlap import question_terms, term_hits
 from attention_core.pooling import Values, segment_max
 from attention_core.question import gated, token_hits, token_weights, total_idf
@@ -100,7 +100,7 @@ class AttentionReranker:
 
     name = "attention"
 
-    def __init__(self, codec: TokenCodec, weights: ScorerWeights | None = None) -> None:
+    def __init__(self, codec: TokenCodec | BatchCodec, weights: ScorerWeights | None = None) -> None:
         """`weights` are those of the encoder; without any the untrained forms are used, and no dense scores."""
         self._codec = batched(codec)
         self._weights = weights or ScorerWeights(projection=None)
@@ -201,7 +201,7 @@ class AttentionReranker:
         chunks = chunk_logits(evidence, signals.dense, signals.lexical, forms)
         added = None
         if looked is not None and network is not None:
-            added, chunk_added = interact(*_read_by_network(signals, looked), network)
+            added, chunk_added = interact(_read(signals, looked), network)
             logits, chunks = logits + added, chunks + chunk_added
         # In half of a double's digits a chance close to 1 would be 1, and sentences that differ would tie.
         sentences = probability(logits.astype(np.float64).round(_DECIMALS)).tolist()
@@ -220,7 +220,7 @@ class AttentionReranker:
         layout, network = signals.layout, self._weights.interaction
         weights: list[AttentionWeights | None] = [None] * len(judged)
         if looked is not None:
-            head = None if network is None else attribute(*_read_by_network(signals, looked), network)
+            head = None if network is None else attribute(_read(signals, looked), network)
             weights = [*attention_weights(looked.similarity, looked.batch, looked.tokens, head)]
         parts = sentence_parts(signals.evidence, signals.dense, signals.lexical, added, layout, self._weights.forms)
         bounds = layout.first_sentence
@@ -229,12 +229,12 @@ class AttentionReranker:
         ]
 
 
-def _read_by_network(signals: _Signals, looked: _Looked) -> tuple[Values, Values, Values, Values, Values, Layout]:
-    """The arguments of `interact` but for its weights."""
+def _read(signals: _Signals, looked: _Looked) -> Read:
+    """What the interaction network reads."""
     layout = signals.layout
     sizes = np.bincount(layout.token_sentence, minlength=layout.n_sentences).astype(np.float32)
     numbers = sentence_numbers(signals.evidence, signals.dense, signals.lexical, layout, sizes)
-    return looked.batch.vectors(), looked.similarity, looked.question, signals.weights, numbers, layout
+    return Read(looked.batch.vectors(), looked.similarity, looked.question, signals.weights, numbers, layout)
 
 
 def similarities(batch: TokenBatch, question: FloatArray) -> FloatArray:

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from attention_core.calibration import Numbers, auroc, expected_calibration_error
 from benchmarks import held_out, machine
 from benchmarks.abstention_pairs import Asker, Pair
-from benchmarks.arguments import add_encoder, add_sets
+from benchmarks.arguments import add_encoder, add_halves, add_sets
 from benchmarks.markdown import header, row
 from benchmarks.metrics import Estimate, between, estimate
 from context.selection import SelectionPolicy
@@ -202,8 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.abstention", description=__doc__)
     add_sets(parser, SETS)
     add_encoder(parser)
-    parser.add_argument("--questions", type=int, default=200, help="questions in each half of a set; 0 takes all")
-    parser.add_argument("--weights", type=Path, help="the trained .safetensors; the untrained ones where left out")
+    add_halves(parser)
     given = parser.parse_args(argv)
 
     def step(text: str) -> None:

@@ -18,6 +18,12 @@ def add_sets(parser: argparse.ArgumentParser, default: Sequence[str], use: str =
     )
 
 
+def add_halves(parser: argparse.ArgumentParser) -> None:
+    """`--questions` and `--weights`, of what asks about both halves of the held-out documents."""
+    parser.add_argument("--questions", type=int, default=200, help="questions in each half of a set; 0 takes all")
+    parser.add_argument("--weights", type=Path, help="the trained .safetensors; the untrained ones where left out")
+
+
 def comma_separated(text: str) -> list[str]:
     """The names in a comma-separated list."""
     return text.split(",")

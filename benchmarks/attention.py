@@ -34,25 +34,14 @@ from attention_core.calibration import paired_difference
 from benchmarks import machine, markdown
 from benchmarks.arguments import add_encoder, add_sets
 from benchmarks.attention_arms import BUDGETS, CROSS_ENCODER, CrossEncoding, Outcome, frozen_arm, trained_arm
-from benchmarks.held_out import UNSEEN, held_out, ingested
+from benchmarks.held_out import UNSEEN, ingested, split_of
 from benchmarks.labelled import LabelledSet, load_set
 from benchmarks.metrics import points
+from service.evaluation.measures import SHARE, tokens_for_recall
 from service.labelled_questions import LabelledQuestion
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test")
 SHOWN = (100, 128, 200, 256, 400)
-
-
-def tokens_for(recall: Sequence[float], wanted: float) -> float:
-    """The budget at which the recall curve over BUDGETS reaches `wanted`, between two budgets by a straight line."""
-    curve = np.maximum.accumulate(np.asarray(recall, dtype=float))
-    if wanted > curve[-1]:
-        return float("inf")
-    at = int(np.searchsorted(curve, wanted))
-    if at == 0:
-        return float(BUDGETS[0])
-    share = (wanted - curve[at - 1]) / (curve[at] - curve[at - 1])
-    return float(BUDGETS[at - 1] + share * (BUDGETS[at] - BUDGETS[at - 1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +57,7 @@ class SetResult:
         outcome = self.outcomes[method]
         tokens, held = (float(np.mean(column)) for column in zip(*self.plain[: outcome.questions], strict=True))
         curve = np.mean(np.asarray(outcome.found), axis=0)
-        return tokens / tokens_for(curve, 0.95 * held)
+        return tokens / tokens_for_recall(BUDGETS, curve, SHARE * held)
 
 
 def judging(labelled: LabelledSet, most: int) -> list[LabelledQuestion]:
@@ -76,7 +65,7 @@ def judging(labelled: LabelledSet, most: int) -> list[LabelledQuestion]:
 
     Those about documents that training holds out, and all of a set that is never trained on.
     """
-    held = held_out(labelled.name, (one.document for one in labelled.filled if one.document)).both
+    held = split_of(labelled.name, (one.document for one in labelled.filled if one.document)).held_out
     known = [one for one in labelled.filled if one.document in held]
     return random.Random(0).sample(known, min(most or len(known), len(known)))
 

@@ -18,9 +18,10 @@ from attention_core.scorer import ScorerWeights
 from benchmarks.cross_encoder.reranker import CrossEncoder
 from benchmarks.labelled import holds
 from benchmarks.maxsim import MaxSim
-from benchmarks.retrieval import CachedCounter, answered, by_score, is_gold
+from benchmarks.retrieval import answered, by_score, is_gold
 from domain.search import Candidate, Filters, Query, ScoredChunk
 from service.calibration.side_by_side import discounted_gain
+from service.evaluation.counting import CachedCounter
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
 from service.question_encoding import encode_question

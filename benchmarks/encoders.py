@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import markdown
 from benchmarks.metrics import median_estimate
 from benchmarks.stretches import CHUNK_TOKENS, chunks_of
 from domain.documents import Passage
@@ -42,9 +43,7 @@ class Backend:
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = _parse(argv)
-    _load(
-        options.model, options.models_dir, options.threads, "openvino"
-    )  # unpacks and converts where that is still due
+    _load(options.model, options.models_dir, options.threads, "openvino")  # unpacks and converts where still due
     names: tuple[BackendName, ...] = ("torch", "openvino")
     backends = [_load(options.model, options.models_dir, options.threads, name) for name in names]
     tokenizer = load_tokenizer(options.models_dir / options.model / "tokenizer.json")
@@ -98,21 +97,17 @@ def _cosines(reference: TokenEncoder, other: TokenEncoder, chunks: Sequence[str]
 
 def _table(backends: Sequence[Backend], cosines: tuple[np.ndarray, np.ndarray], texts: int) -> str:
     reference = backends[0]
-    lines = [
-        f"{texts} chunks of {CHUNK_TOKENS} tokens a round, {len(reference.rounds)} rounds.",
-        "",
-        "| backend | texts/s | times torch | query p50 ms | load s | sentence cosine min / mean | token cosine |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ["backend", "texts/s", "times torch", "query p50 ms", "load s", "sentence cosine min / mean", "token cosine"]
+    rows = []
     for backend in backends:
         ratio = median_estimate([a / b for a, b in zip(reference.rounds, backend.rounds, strict=True)])
         sentence, token = [f"{c.min():.5f} / {c.mean():.5f}" if backend is not reference else "1" for c in cosines]
-        lines.append(
-            f"| {backend.encoder.model_id} | {texts / statistics.median(backend.rounds):.1f} "
-            f"| {ratio.mean:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] | {statistics.median(backend.queries) * 1000:.1f} "
-            f"| {backend.load:.1f} | {sentence} | {token} |"
-        )
-    return "\n".join(lines)
+        speed, query = texts / statistics.median(backend.rounds), 1000 * statistics.median(backend.queries)
+        times = f"{ratio.mean:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+        figures = (f"{speed:.1f}", times, f"{query:.1f}", f"{backend.load:.1f}")
+        rows.append([backend.encoder.model_id, *figures, sentence, token])
+    about = f"{texts} chunks of {CHUNK_TOKENS} tokens a round, {len(reference.rounds)} rounds."
+    return f"{about}\n\n{markdown.table(head, rows)}"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
     python -m benchmarks.financebench --data FOLDER/financebench [--budgets 300,1000]
 
 A question is a hit when some evidence within the budget lies on a labelled page of the right filing. Filings and
-questions
-are FinanceBench's (CC BY-NC 4.0): for measuring only.
+questions are FinanceBench's (CC BY-NC 4.0): for measuring only.
 """
 
 from __future__ import annotations

@@ -27,31 +27,19 @@ from service.factories import scorer_weights
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
 from service.settings import EncoderSettings, Settings
-from service.training.split import split_clusters
+from service.training.split import Split, split_clusters
 
 UNSEEN = ("xquad-en",)  # sets that nothing is trained on
 
 
-@dataclass(frozen=True, slots=True)
-class Halves:
-    """Names of held-out documents, as the questions of the set name them."""
-
-    levelling: frozenset[str]
-    comparison: frozenset[str]
-
-    @property
-    def both(self) -> frozenset[str]:
-        return self.levelling | self.comparison
-
-
-def held_out(name: str, documents: Iterable[str]) -> Halves:
-    """The halves of the set `name`; `documents`: the sources of all documents that its questions are about."""
+def split_of(name: str, documents: Iterable[str]) -> Split:
+    """The halves of the set `name`, as its questions name documents; `documents`: all that these are about."""
     if name in UNSEEN:
         ordered = sorted(set(documents), key=lambda one: hashlib.sha256(one.encode()).digest())
-        return Halves(frozenset(ordered[0::2]), frozenset(ordered[1::2]))
+        return Split(frozenset(ordered[0::2]), frozenset(ordered[1::2]))
     known = {f"document {document_id(DEFAULT_TENANT, name, one)}": one for one in documents}
     split = split_clusters(known, 0)
-    return Halves(*(frozenset(known[cluster] for cluster in half) for half in (split.levelling, split.comparison)))
+    return Split(*(frozenset(known[cluster] for cluster in half) for half in (split.levelling, split.comparison)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +55,7 @@ class HeldOut:
 def load(folder: Path, most: int) -> HeldOut:
     """The set in `folder` with at most `most` questions in each half, drawn with seed 0; 0 takes all."""
     whole = load_set(folder, 0)
-    halves = held_out(folder.name, (one.document for one in whole.filled if one.document))
+    halves = split_of(folder.name, (one.document for one in whole.filled if one.document))
     levelling, comparison = (
         drawn([one for one in whole.filled if one.document in half], most)
         for half in (halves.levelling, halves.comparison)
@@ -75,20 +63,28 @@ def load(folder: Path, most: int) -> HeldOut:
     return HeldOut(folder.name, whole.corpus, levelling, comparison)
 
 
+def copy_settings(name: str, weights: str, cache: Path, model: str) -> tuple[Settings, ScorerWeights | None]:
+    """Settings for the ingested copy of the set `name` in `cache`, and the weights that `weights` chooses.
+
+    All measurements share these copies, one for each set of trained layers; `weights` is as in the settings.
+    """
+    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights=weights)
+    own = scorer_weights(Settings(data_dir=cache, encoder=encoder))
+    folder = f"{name}-{own.digest}" if own is not None and own.about.get("trained") else name
+    return Settings(data_dir=cache / model / folder, encoder=encoder), own
+
+
 @contextmanager
 def ingested(corpus: Path, weights: Path | None, cache: Path, model: str) -> Iterator[tuple[Parts, ScorerWeights]]:
     """The parts over the ingested set in `corpus`'s folder, and the weights they use; None means the untrained ones.
 
-    The copies in `cache` are those of `benchmarks.attention`; what is missing there is ingested first.
+    What is missing in `cache` is ingested first. Raises ValueError for an encoder without weights.
     """
     choice = "untrained" if weights is None else str(weights)
-    encoder = EncoderSettings(models_dir=cache / "models", model=model, weights=choice)
-    own = scorer_weights(Settings(data_dir=cache, encoder=encoder))
+    settings, own = copy_settings(corpus.parent.name, choice, cache, model)
     if own is None:
         raise ValueError(f"There are no weights for the encoder {model}; name a model that has some with --model.")
-    set_name = corpus.parent.name
-    folder = cache / model / (f"{set_name}-{own.digest}" if own.about.get("trained") else set_name)
-    parts = build_parts(Settings(data_dir=folder, encoder=encoder))
+    parts = build_parts(settings)
     with Engine(parts) as engine:
         engine.ingest([corpus])
         yield parts, own

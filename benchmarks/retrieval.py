@@ -5,8 +5,8 @@
 Methods: dense (cosine of sentence vectors), bm25, rrf (reciprocal rank fusion of both), and attention (the reranker).
 R@k and MRR@10 rank chunks; the gold chunk holds the answer. AR@B is the share of questions whose answer lies in the
 evidence, at its gold location, when the product's own context builder fills at most B context tokens: dense, bm25 and
-rrf give
-every sentence of a chunk the chunk's score, so they send chunks from the top and cut the last one at a sentence end.
+rrf give every sentence of a chunk the chunk's score, so they send chunks from the top and cut the last one at a
+sentence end.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from domain.protocols import TokenCounter
 from domain.search import Candidate, Filters, Query, ScoredChunk, ScoredSentence
 from service.bootstrap import build_parts
 from service.engine import Engine
+from service.evaluation.counting import CachedCounter
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
 from service.question_encoding import encode_question
@@ -53,20 +54,6 @@ class Outcomes:
         }
         evidence = {f"AR@{budget}": values for budget, values in self.found.items()}
         return {name: estimate(values, clusters) for name, values in (ranking | evidence).items()}
-
-
-class CachedCounter:
-    """A TokenCounter that counts a text once: twenty prompts a question are made of the same sentences."""
-
-    def __init__(self, counter: TokenCounter) -> None:
-        self.name = counter.name
-        self._counter = counter
-        self._known: dict[str, int] = {}
-
-    def count(self, text: str) -> int:
-        if text not in self._known:
-            self._known[text] = self._counter.count(text)
-        return self._known[text]
 
 
 def measure(labelled: LabelledSet, data_dir: Path, models_dir: Path, model: str) -> dict[str, dict[str, Estimate]]:

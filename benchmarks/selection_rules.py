@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from attention_core.calibration import Numbers
 from benchmarks import held_out, machine
-from benchmarks.arguments import add_encoder, add_sets
+from benchmarks.arguments import add_encoder, add_halves, add_sets
 from benchmarks.markdown import table
 from context.evidence_mass import evidence_mass, mass_per_token
 from context.selection import sentences_of
@@ -179,8 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.selection_rules", description=__doc__)
     add_sets(parser, SETS)
     add_encoder(parser)
-    parser.add_argument("--questions", type=int, default=200, help="questions in each half of a set; 0 takes all")
-    parser.add_argument("--weights", type=Path, help="the trained .safetensors; the untrained ones where left out")
+    add_halves(parser)
     given = parser.parse_args(argv)
     results = {name: measure(given.data / name, given) for name in given.sets}
     print(report(results))

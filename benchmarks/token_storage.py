@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 from attention_core.projection import Projection
+from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights
 from benchmarks import held_out, machine
 from benchmarks.arguments import IMAGES, add_encoder, add_sets
-from benchmarks.retrieval import CachedCounter
 from benchmarks.storage_forms import BUDGETS, SHIPPED_BITS, Form, Marks, draw, forms_of, table
 from benchmarks.token_variants import (
     Tokens,
@@ -43,7 +43,6 @@ from benchmarks.token_variants import (
     ordered_axes,
     quantised,
     truncated,
-    variant_reranker,
 )
 from context.builder import ContextBuilder
 from context.selection import SelectionPolicy
@@ -52,6 +51,7 @@ from domain.documents import Chunk, DocumentRef
 from domain.protocols import Reranker, TokenCounter, TokenEncoder
 from domain.search import Candidate, Filters, FloatArray, Query
 from service.calibration.side_by_side import discounted_gain
+from service.evaluation.counting import CachedCounter
 from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk
 from service.parts import Parts
 from service.question_encoding import encode_question
@@ -121,7 +121,7 @@ def measure(folder: Path, weights: Path | None, given: argparse.Namespace, marks
                 tokens = pooled[form.pool]
                 size = tokens.bytes_of_chunk(form.bits, int(plain.counts.sum()))
                 codec = VariantCodec(projection, replace(tokens, rows=quantised(tokens.rows, form.bits)), keys)
-                reranker = variant_reranker(codec, own if form.network else replace(own, interaction=None))
+                reranker = AttentionReranker(codec, own if form.network else replace(own, interaction=None))
                 _examine(asked, reranker, counter, folder.name, size, marks.setdefault(form, Marks()))
 
 

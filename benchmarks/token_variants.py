@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,8 @@ from numpy.typing import NDArray
 from attention_core.batching import lay_out
 from attention_core.codec import TokenBatch
 from attention_core.projection import Projection, unit_rows
-from attention_core.reranker import AttentionReranker
-from attention_core.scorer import ScorerWeights
 from attention_core.varint import pack_varints
 from domain.documents import Chunk
-from domain.protocols import TokenCodec
 from domain.search import FloatArray, IntArray
 
 _LARGEST_CODE = {4: 7, 8: 127}
@@ -101,7 +97,7 @@ class Tokens:
 
     def pooled(self, chunks: Sequence[Chunk], factor: int) -> Tokens:
         """The same with neighbours pooled; a group takes the id and the start of its first token."""
-        if factor == 1:
+        if factor == 1 or not len(self.rows):
             return self
         layout = lay_out(chunks, self.counts, self.offsets)
         bounds = np.flatnonzero(np.diff(layout.token_sentence, prepend=-1, append=-1))
@@ -111,7 +107,7 @@ class Tokens:
             for place in groups(self.rows[first:last], factor)
         ]
         at = np.array(firsts, dtype=np.int64)
-        rows = unit_rows(np.add.reduceat(self.rows, at, axis=0)) if len(at) else self.rows
+        rows = unit_rows(np.add.reduceat(self.rows, at, axis=0))
         ends = np.append(at[1:], len(self.rows)) - 1
         offsets = np.stack((self.offsets[at, 0], self.offsets[ends, 1]), axis=1)
         counts = np.bincount(layout.token_chunk[at], minlength=len(chunks))
@@ -149,12 +145,6 @@ class VariantCodec:
         counts = np.array([end - start for start, end in spans], dtype=np.int64)
         own = self._tokens
         return TokenBatch(own.rows[at], np.ones(len(at), np.float32), own.ids[at], own.offsets[at], counts)
-
-
-def variant_reranker(codec: VariantCodec, weights: ScorerWeights) -> AttentionReranker:
-    """A reranker over prepared tokens."""
-    # It asks no more of a codec than a BatchCodec has, which the type of its argument does not say.
-    return AttentionReranker(cast(TokenCodec, codec), weights)
 
 
 def blob_of(key: int) -> bytes:

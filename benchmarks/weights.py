@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from benchmarks.arguments import add_encoder, add_sets, comma_separated
-from benchmarks.held_out import UNSEEN, held_out
+from benchmarks.held_out import UNSEEN, split_of
 from benchmarks.labelled import drawn, load_set, read_rows
 from domain.training import TrainingReport
 from service.bootstrap import build_engine
@@ -61,7 +61,7 @@ def corpora(data: Path, sets: Sequence[str], unseen: Sequence[str]) -> list[Trai
     """The sets in the folder `data`, purged of documents that are nearly those which judge."""
     documents = {name: read_rows(data / name, "corpus.jsonl") for name in (*sets, *unseen)}
     questions = {name: load_set(data / name, 0).filled for name in sets}
-    held = {name: held_out(name, (one.document for one in questions[name] if one.document)).both for name in sets}
+    held = {name: split_of(name, (one.document for one in questions[name] if one.document)).held_out for name in sets}
     judging: set[int] = set()
     for name, rows in documents.items():
         judging.update(*(_grams(row["text"]) for row in rows if name in unseen or row["id"] in held[name]))

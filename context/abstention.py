@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from context.drafts import sentences_of
 from context.language import Language, detect_language
-from context.selection import sentences_of
 from domain.context import Context, NearestPassage
 from domain.documents import page_of
 from domain.search import Evidence, ScoredChunk
@@ -52,7 +52,7 @@ def nearest_passages(scored: Iterable[ScoredChunk], most: int = MOST_PASSAGES) -
             document_id=item.document.id,
             source=item.document.source,
             title=item.document.title,
-            page=page_of(item.chunk.pages, best.sentence.span.start) if item.chunk.pages else None,
+            page=page_of(item.chunk.pages, best.sentence.span.start),
             span=best.sentence.span,
             text=item.chunk.sentence_text(best.sentence),
             score=best.score,

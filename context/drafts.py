@@ -11,6 +11,11 @@ from domain.search import GAP, Evidence, EvidenceSentence, ScoredChunk, ScoredSe
 _WIDEST_MARK = 99  # drafts are priced with a two-digit mark: the mark they get in the end costs no more
 
 
+def chunk_sentences(chunk: Chunk) -> tuple[Sentence, ...]:
+    """The sentences of a chunk; one that was not split is a sentence of its own."""
+    return chunk.sentences or (Sentence(0, chunk.span),)
+
+
 def sentences_of(scored: ScoredChunk) -> tuple[ScoredSentence, ...]:
     """The scored sentences in document order, without unusable scores.
 
@@ -19,8 +24,7 @@ def sentences_of(scored: ScoredChunk) -> tuple[ScoredSentence, ...]:
     chunk = scored.chunk
     sentences = scored.sentences
     if not sentences:
-        own = chunk.sentences or (Sentence(0, chunk.span),)
-        sentences = tuple(ScoredSentence(sentence, scored.score) for sentence in own)
+        sentences = tuple(ScoredSentence(sentence, scored.score) for sentence in chunk_sentences(chunk))
     usable = (item for item in sentences if not math.isnan(item.score) and chunk.sentence_text(item.sentence).strip())
     return tuple(sorted(usable, key=lambda item: item.sentence.span))
 

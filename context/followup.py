@@ -2,9 +2,8 @@
 
 "How many people work there?" finds nothing by itself. The rule: when a question leans on what was said (a pronoun
 that nothing in the question explains, an elliptical opening such as "what about", a few words only, in Chinese a
-predicate without a subject), the topic terms of the last
-question that stood alone are appended. Search needs the terms, not a fluent sentence, so none is invented; the prompt
-keeps the user's own words.
+predicate without a subject), the topic terms of the last question that stood alone are appended. Search needs the
+terms, not a fluent sentence, so none is invented; the prompt keeps the user's own words.
 
 In a contrast ("What about Germany?", "那上海呢？") the new name takes the place of the old one, so old names are left
 out; a new year or number likewise displaces the old ones.

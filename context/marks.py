@@ -9,7 +9,6 @@ MARKS = re.compile(
     r"[\[\uff3b\u3010\u3014]\^?(?P<numbers>\d{1,3}(?:[ ]?[,\uff0c\u3001;\uff1b\u2013-][ ]?\d{1,3})*)"
     r"(?:\u2020[^\]\uff3d\u3011\u3015\n]{0,80})?[\]\uff3d\u3011\u3015]"
 )
-_RANGE = re.compile(r"(\d{1,3})[ ]?[\u2013-][ ]?(\d{1,3})")
 _WIDEST_RANGE = 20  # "[1-3]" is three marks; "[1-900]" is no citation but noise
 
 
@@ -21,9 +20,10 @@ def numbers_of(match: re.Match[str]) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in re.split(r"[ ]?[,\uff0c\u3001;\uff1b][ ]?", match["numbers"]):
-        span = _RANGE.fullmatch(part)
-        low, high = (int(span[1]), int(span[2])) if span else (int(part.split("-")[0]), int(part.split("-")[0]))
-        found.extend(range(low, min(high, low + _WIDEST_RANGE) + 1))
+        ends = [int(number) for number in re.findall(r"\d+", part)]
+        ascends = len(ends) == 2 and ends[0] < ends[1]
+        # "[1-2-3]" and "[3-1]" are no ranges, but name their evidence all the same.
+        found.extend(range(ends[0], min(ends[1], ends[0] + _WIDEST_RANGE) + 1) if ascends else ends)
     return tuple(dict.fromkeys(found))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 from context.language import visible
@@ -56,7 +56,6 @@ _SCALES = {
     "万亿": 10**12,
     "萬億": 10**12,
 }
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SMALL = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
     "nineteen"
@@ -122,13 +121,13 @@ def numbers_in(plain: str) -> Iterator[Number]:
     >>> [str(number.fact.value) for number in numbers_in("1,250 units in -3 boxes")]
     ['1250', '-3']
     """
-    times = [(match.start(), match.end()) for match in _TIME.finditer(plain)]
-    for match in _TIME.finditer(plain):
+    times = list(_TIME.finditer(plain))
+    for match in times:
         yield Number(Fact("time", Decimal(int(match[1]) * 100 + int(match[2]))), match.start(), match.end())
     read = [
         (_number(match), match)
         for match in _NUMBER.finditer(plain)
-        if not any(start <= match.start() < end for start, end in times)
+        if not any(time.start() <= match.start() < time.end() for time in times)
     ]
     read += [(_word_number(match), match) for match in _WORD_NUMBER.finditer(plain)]
     read += [(_han_fact(match), match) for match in _HAN_NUMBER.finditer(plain)]
@@ -139,10 +138,7 @@ def numbers_in(plain: str) -> Iterator[Number]:
 
 
 def _number(match: re.Match[str]) -> Fact:
-    try:
-        value = Decimal(match["digits"].replace(",", ""))
-    except InvalidOperation:  # digits of a script that Decimal does not read
-        value = Decimal(-1)
+    value = Decimal(match["digits"].replace(",", ""))
     value *= _SCALES[match["scale"].casefold()] if match["scale"] else 1
     if match["divisor"] and int(match["divisor"]):
         value /= int(match["divisor"])

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from context.budget import TokenBudget
 from context.drafts import draft_evidence, sentences_of
 from context.duplicates import SaidBefore
 from context.rendering import render
+from context.selection_policy import SelectionPolicy
 from context.templates import Wording
 from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor
 from domain.context import DropReason
 from domain.documents import Chunk
 from domain.search import Evidence, ScoredChunk, ScoredSentence
 
-if TYPE_CHECKING:
-    from context.selection import SelectionPolicy
-
-_SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
+SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
 _SEAM_TOKENS = 4  # what a sentence can save at most by standing next to another one: pieces that merge at its ends
 _LONGEST_CHAIN = 2  # sentences before a pronoun: its name stands there, or the thread is lost
 
@@ -161,7 +158,7 @@ class Picking:
     def _try(self, index: int, places: frozenset[int]) -> bool:
         """Take exactly these sentences of a chunk if their rendering fits; False leaves everything as it was."""
         draft = draft_evidence(self._scored[index], [self.sentences[index][place] for place in sorted(places)])
-        cost = self._budget.count(render(draft, self._wording)) + _SEPARATOR_TOKENS
+        cost = self._budget.count(render(draft, self._wording)) + SEPARATOR_TOKENS
         if cost - self._costs.get(index, 0) > self._left:
             return False
         self._left -= cost - self._costs.get(index, 0)

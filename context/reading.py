@@ -224,7 +224,7 @@ def _needed(gap: Sequence[Unit]) -> bool:
     """Whether what was left out may be what the next words belong to."""
     breaks = [place for place, unit in enumerate(gap) if unit.kind == "break"]
     if breaks:
-        return bool(content_of(tuple(gap[breaks[-1] + 1 :])))
+        return bool(content_of(gap[breaks[-1] + 1 :]))
     gap = [unit for unit in gap if unit.key not in _BE]
     if gap and gap[0].kind == "link":
         return gap[0].key in _OWNER_MARKS

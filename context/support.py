@@ -36,9 +36,7 @@ _BRACKETS = re.compile(r"[\[\](){}【】〔〕^]")
 _SENTENCE_BEFORE = re.compile(r"(?:[.!?;] |[。!?;])\Z")
 _ENDS = " .!?。！？；;:*"
 _LIST_MARK = re.compile(r"^[-*•]\s+")
-
-
-# "According to the handbook, ..." says where it stands, which the mark says too.
+# "According to the handbook, ..." says where it stands, which the mark says too; English ones are stop words.
 _REPORTING = re.compile(
     r"^\s*(?:[根依]?[据據]|按照?|参照)(?:该|該|本|此|这份|這份)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|合同)(?:的?记载|的?記載|所述)?[，,:：]?"
     r"|^\s*(?:该|該|本|此)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|文)(?:中|里|裡)?(?:写道|寫道|指出|显示|顯示|提到|说|說|记载|記載)[，,:：]?"

@@ -10,6 +10,7 @@ possessives, forms of "be", conjunctions and punctuation, which are kept as link
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from context.facts import Located, located_facts
@@ -89,7 +90,7 @@ def units_of(text: str) -> tuple[Unit, ...]:
     return tuple(found)
 
 
-def content_of(units: tuple[Unit, ...]) -> list[Unit]:
+def content_of(units: Sequence[Unit]) -> list[Unit]:
     """The units that say something themselves."""
     return [unit for unit in units if unit.kind in CONTENT]
 

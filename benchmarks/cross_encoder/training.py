@@ -14,7 +14,6 @@ import json
 import math
 import os
 import pickle
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from attention_core.examples import Batch, States, TrainingSet, batches
 from attention_core.objective import chunk_loss, sentence_loss
 from benchmarks.cross_encoder.network import CrossNetwork
 from benchmarks.cross_encoder.pairs import Pair, join, planned
+from benchmarks.labelled import drawn
 from benchmarks.weights import TrainingCorpus
 from domain.documents import document_id
 from domain.search import DEFAULT_TENANT, Query, StoredChunk
@@ -104,7 +104,7 @@ def _nothing(rows: int) -> States:
 
 
 def gather(parts: Parts, corpus: TrainingCorpus, encoder: SplitEncoder, most: int, step: Step) -> PairSet:
-    """At most `most` teaching questions of an ingested set, with their candidates; nothing about held-out documents.
+    """At most `most` teaching questions of an ingested set, 0 takes all, and their candidates; nothing held out.
 
     The set's share of the steps is that which it has when the reranker is trained.
     """
@@ -120,8 +120,7 @@ def gather(parts: Parts, corpus: TrainingCorpus, encoder: SplitEncoder, most: in
 def _asked(corpus: TrainingCorpus, most: int) -> list[LabelledQuestion]:
     teaching = [one for one in corpus.questions if one.document not in corpus.held_out]
     held = {one.document: one for one in corpus.questions if one.document in corpus.held_out}
-    drawn = random.Random(0).sample(teaching, most) if len(teaching) > most else teaching
-    return drawn + list(held.values())[:_HELD]
+    return [*drawn(teaching, most), *list(held.values())[:_HELD]]
 
 
 # -- training --------------------------------------------------------------------------------------------------------
@@ -177,8 +176,8 @@ class _Run:
     def _batches(self) -> list[Batch]:
         """The questions of this step, one a batch, so that a batch lists nothing but a question's own chunks."""
         options, sets = self._options, [one.training for one in self._sets.values()]
-        drawn = batches(sets, 1, options.negatives, options.seed, self.step * options.questions)
-        return list(islice(drawn, options.questions))
+        stream = batches(sets, 1, options.negatives, options.seed, self.step * options.questions)
+        return list(islice(stream, options.questions))
 
     def _learn(self, batch: Batch) -> float:
         chunks, sentences = self._network.scores(self._sets[batch.source.name].pairs(batch))

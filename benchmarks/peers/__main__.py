@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from benchmarks import machine
+from benchmarks.arguments import CACHE
 from benchmarks.peers.arms import LIBRARIES, Lineup, versions
 from benchmarks.peers.measuring import Product, measure
 from benchmarks.peers.offline import go_offline
@@ -33,7 +34,6 @@ from service.engine import Engine
 from service.settings import EncoderSettings, Settings
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
-_CACHE = Path(__file__).parent.parent / ".cache"
 
 
 def main() -> None:
@@ -78,8 +78,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=",".join(LIBRARIES), help="comma-separated libraries")
     parser.add_argument("--model", default="multilingual-e5-small", help="encoder of all, as in the settings")
     parser.add_argument("--weights", default="auto", help="of the product's reranker, as in the settings")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where the encoder is kept")
-    parser.add_argument("--output", type=Path, default=_CACHE / "peers.json", help="file for everything measured")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where the encoder is kept")
+    parser.add_argument("--output", type=Path, default=CACHE / "peers.json", help="file for everything measured")
     parser.add_argument("--resume", action="store_true", help="keep the sets that --output holds from the same commit")
     given = parser.parse_args()
     unknown = set(given.peers.split(",")) - set(LIBRARIES)

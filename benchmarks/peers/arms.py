@@ -90,30 +90,25 @@ INDEXES: Mapping[str, MakePeer] = {
     ),
 }
 
+
+def _part(library: str, name: str, index: str, k: int) -> Arm:
+    """An arm that asks as the defaults do, with the library's class of that name behind."""
+    return Arm(library, name, index, Way(k, part=name), "part")
+
+
 ARMS = (
     Arm("LangChain", "its guides", "LangChain 1000/200 characters", Way(4)),
     Arm("LangChain", "its classes", "LangChain 4000/200 characters", Way(4)),
     Arm("LlamaIndex", "defaults", "LlamaIndex 1024/200 tokens", Way(2)),
     Arm("Haystack", "defaults", "Haystack 200 words", Way(10)),
     Arm("txtai", "defaults", "txtai paragraphs", Way(3)),
-    *(
-        Arm("LangChain", name, "LangChain 1000/200 characters", Way(4, part=name), "part")
-        for name in (
-            "EmbeddingsFilter",
-            "EmbeddingsRedundantFilter",
-            "DocumentCompressorPipeline",
-            "LongContextReorder",
-        )
-    ),
-    Arm(
-        "LlamaIndex",
-        "SentenceEmbeddingOptimizer",
-        "LlamaIndex 1024/200 tokens",
-        Way(2, part="SentenceEmbeddingOptimizer"),
-        "part",
-    ),
+    _part("LangChain", "EmbeddingsFilter", "LangChain 1000/200 characters", 4),
+    _part("LangChain", "EmbeddingsRedundantFilter", "LangChain 1000/200 characters", 4),
+    _part("LangChain", "DocumentCompressorPipeline", "LangChain 1000/200 characters", 4),
+    _part("LangChain", "LongContextReorder", "LangChain 1000/200 characters", 4),
+    _part("LlamaIndex", "SentenceEmbeddingOptimizer", "LlamaIndex 1024/200 tokens", 2),
     Arm("LlamaIndex", "SentenceWindow", "LlamaIndex sentence window 3", Way(2), "part"),
-    Arm("Haystack", "LostInTheMiddleRanker", "Haystack 200 words", Way(10, part="LostInTheMiddleRanker"), "part"),
+    _part("Haystack", "LostInTheMiddleRanker", "Haystack 200 words", 10),
 )
 
 _HYBRID = frozenset(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import markdown
 from benchmarks.peers.judging import Sent
 from benchmarks.peers.results import PRODUCT, Indexed, SetResult
 from domain.evaluation import Estimate
@@ -111,12 +112,11 @@ def pooled(results: Sequence[SetResult]) -> SetResult:
 
 def table(name: str, lines: Sequence[Row]) -> str:
     """Markdown: one line an arm."""
-    text = [f"### {name}", "", "| " + " | ".join(_HEAD) + " |", "|---" * len(_HEAD) + "|"]
-    return "\n".join([*text, *(_line(row) for row in lines)])
+    return f"### {name}\n\n{markdown.table(_HEAD, map(_cells, lines))}"
 
 
-def _line(row: Row) -> str:
-    cells = (
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
         row.title,
         _plain(row.tokens, 0),
         "" if row.title == PRODUCT else _plain(row.factor, 1),
@@ -128,7 +128,6 @@ def _line(row: Row) -> str:
         "" if row.title == PRODUCT else _plain(row.slower, 2),
         f"{row.indexed.seconds:.1f}",
     )
-    return "| " + " | ".join(cells) + " |"
 
 
 def _plain(value: Estimate, digits: int) -> str:
@@ -137,13 +136,10 @@ def _plain(value: Estimate, digits: int) -> str:
 
 def chosen_settings(results: Sequence[SetResult]) -> str:
     """Markdown: what each library's best was, for both halves of the documents of each set."""
-    lines = ["| set | library | chosen for one half | for the other |", "|---|---|---|---|"]
-    for result in results:
-        lines += [
-            f"| {result.name} | {title.partition(',')[0]} | {' | '.join(names)} |"
-            for title, names in result.settings.items()
-        ]
-    return "\n".join(lines)
+    rows = (
+        (result.name, title.partition(",")[0], *names) for result in results for title, names in result.settings.items()
+    )
+    return markdown.table(("set", "library", "chosen for one half", "for the other"), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +157,10 @@ class Promise:
     def as_good(self) -> bool:
         return self.leanest.advantage.low > -_LOSS
 
-    def line(self) -> str:
+    def cells(self) -> tuple[str, ...]:
         own = self.leanest
         kept = "yes" if self.fewer and self.as_good else "no: " + ", ".join(self._missed())
-        cells = (self.name, own.title, _plain(own.factor, 1), _plain(own.advantage, 3), kept)
-        return "| " + " | ".join(cells) + " |"
+        return (self.name, own.title, _plain(own.factor, 1), _plain(own.advantage, 3), kept)
 
     def _missed(self) -> list[str]:
         return [name for name, kept in (("tokens", self.fewer), ("recall", self.as_good)) if not kept]
@@ -182,5 +177,4 @@ def promise(result: SetResult, lines: Sequence[Row]) -> Promise | None:
 
 def promises(found: Sequence[Promise]) -> str:
     """Markdown: one line a set."""
-    head = ["| " + " | ".join(_PROMISE_HEAD) + " |", "|---" * len(_PROMISE_HEAD) + "|"]
-    return "\n".join([*head, *(one.line() for one in found)])
+    return markdown.table(_PROMISE_HEAD, (one.cells() for one in found))

@@ -29,8 +29,7 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ import httpx
 import orjson
 
 from benchmarks import held_out, machine
+from benchmarks.arguments import CACHE
 from benchmarks.small_llm.asking import Asker
 from benchmarks.small_llm.examples import Completions
 from benchmarks.small_llm.prompts import Layouts, Prompts
@@ -47,34 +47,19 @@ from benchmarks.small_llm.server import Reply, Server, connected
 from domain.asking import Message
 from service.bootstrap import build_parts
 from service.engine import Engine
-from service.factories import scorer_weights
-from service.parts import Parts
-from service.settings import EncoderSettings, Settings
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
-_CACHE = Path(__file__).parents[1] / ".cache"
 
 Step = Callable[[str], None]
 
 
-@contextmanager
-def ingested(corpus: Path, given: argparse.Namespace) -> Iterator[Parts]:
-    """The parts over an ingested set, at default settings but for the encoder; what is missing is ingested first."""
-    encoder = EncoderSettings(models_dir=given.cache / "models", model=given.model, weights=given.weights)
-    own = scorer_weights(Settings(data_dir=given.cache, encoder=encoder))
-    trained = own is not None and own.about.get("trained")
-    name = f"{corpus.parent.name}-{own.digest}" if own is not None and trained else corpus.parent.name
-    parts = build_parts(Settings(data_dir=given.cache / given.model / name, encoder=encoder))
-    with Engine(parts) as engine:
-        engine.ingest([corpus])
-        yield parts
-
-
 def measure(folder: Path, server: Server, given: argparse.Namespace, step: Step) -> SetResult:
-    """Ask the questions of one set."""
+    """Ask the questions of one set, at default settings but for the encoder; what is missing is ingested first."""
     held = held_out.load(folder, given.questions)
-    trials = []
-    with ingested(held.corpus, given) as parts:
+    settings, _ = held_out.copy_settings(folder.name, given.weights, given.cache, given.model)
+    parts, trials = build_parts(settings), []
+    with Engine(parts) as engine:
+        engine.ingest([held.corpus])
         layouts = Layouts(parts.counter)
         completions = Completions(layouts, given.examples) if given.examples else None
         asker = Asker(server, Prompts(parts, layouts), completions, parts.is_abstention, given.answer_tokens)
@@ -138,8 +123,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--weights", default="auto", help='of the reranker, as in the settings: "auto", the shipped ones'
     )
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where ingested sets and models are kept")
-    parser.add_argument("--output", type=Path, default=_CACHE, help="folder for small_llm.md and small_llm.json")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
+    parser.add_argument("--output", type=Path, default=CACHE, help="folder for small_llm.md and small_llm.json")
     return parser.parse_args(argv)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks import markdown
 from benchmarks.small_llm.asking import Trial
 from benchmarks.small_llm.prompts import ARMS
 from benchmarks.small_llm.scores import unit_f1
@@ -94,17 +95,11 @@ _COUNTS_HEAD = ("set", "asked", "label not found", *(f"beyond window, {arm}" for
 
 def tables(results: Mapping[str, SetResult], found: Mapping[str, Mapping[str, Estimate]]) -> str:
     """Three tables with a line a set; `found` holds the `measures` of each."""
-    costs = [_row(name, *_cost_cells(one, found[name])) for name, one in results.items()]
-    worths = [_row(name, *_worth_cells(one, found[name])) for name, one in results.items()]
-    counts = [_row(name, *map(str, _counts(one))) for name, one in results.items()]
-    return "\n\n".join(
-        "\n".join([_row(*head), "|---" * len(head) + "|", *rows])
-        for head, rows in ((_COST_HEAD, costs), (_WORTH_HEAD, worths), (_COUNTS_HEAD, counts))
-    )
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+    costs = [[name, *_cost_cells(one, found[name])] for name, one in results.items()]
+    worths = [[name, *_worth_cells(one, found[name])] for name, one in results.items()]
+    counts = [[name, *map(str, _counts(one))] for name, one in results.items()]
+    columns = ((_COST_HEAD, costs), (_WORTH_HEAD, worths), (_COUNTS_HEAD, counts))
+    return "\n\n".join(markdown.table(head, rows) for head, rows in columns)
 
 
 def _cost_cells(one: SetResult, found: Mapping[str, Estimate]) -> list[str]:

@@ -66,7 +66,7 @@ class Observed:
         masses = evidence_mass(self.scores.tolist())
         pairs = zip(masses, self.tokens.tolist(), strict=True)
         worth = np.array([mass_per_token(mass, tokens) for mass, tokens in pairs], dtype=np.float64)
-        worth[self.scores == self.best] = np.inf
+        worth[self.scores == self.scores.max(initial=-np.inf)] = np.inf
         return worth
 
 

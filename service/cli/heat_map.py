@@ -108,7 +108,9 @@ def heat_map(explanation: Explanation, colour: bool, parts: bool = False) -> Ite
 
 def count_of_chunks(explanation: Explanation) -> str:
     shown, all_of_them = len(explanation.chunks), explanation.attended_chunks
-    return f"the best {shown:,} of {all_of_them:,} chunks" if shown < all_of_them else f"{shown:,} chunks"
+    if shown < all_of_them:
+        return f"the best {shown:,} of {all_of_them:,} chunks"
+    return "1 chunk" if shown == 1 else f"{shown:,} chunks"
 
 
 def coverage_table(explanation: Explanation, colour: bool) -> Table:

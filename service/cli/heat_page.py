@@ -33,7 +33,8 @@ table { display: block; overflow-x: auto; border-collapse: collapse; font-size: 
 th { font-weight: 400; text-align: right; padding: 0 .4em; white-space: nowrap; }
 thead th { writing-mode: vertical-rl; text-align: left; padding: .4em 0; }
 td { background: rgb(var(--hue) / var(--heat)); border: 1px solid #eee; width: 1.1rem; height: 1.1rem; padding: 0; }
-.parts td { width: auto; padding: .2em .5em; text-align: right; font-variant-numeric: tabular-nums; }
+.parts td { width: auto; padding: .2em .5em; text-align: right; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 .parts td.text { background: none; min-width: 20rem; text-align: left; white-space: pre-wrap; }
 .parts td.sum { background: none; font-weight: 600; }
 .parts thead th { writing-mode: horizontal-tb; text-align: right; padding: .2em .5em; }

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from attention_core.batching import lay_out
 from attention_core.codec import batched
 from attention_core.pooling import segment_sum
+from context.drafts import chunk_sentences
 from domain.documents import Chunk
 from domain.protocols import TokenCodec
 from domain.search import Candidate, FloatArray, Query
-from service.evaluation.counting import sentences_in
 
 _BM25_K1, _BM25_B = 1.2, 0.75  # Robertson & Zaragoza 2009; also those of the lexical index
 _MMR_BALANCE = 0.5  # what LangChain and LlamaIndex preset
@@ -35,7 +35,7 @@ _MMR_BALANCE = 0.5  # what LangChain and LlamaIndex preset
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Sentences of one candidate that are sent together: the places, ascending, in `sentences_in` of its chunk."""
+    """Sentences of one candidate that are sent together: the places, ascending, in `chunk_sentences` of its chunk."""
 
     candidate: int
     places: tuple[int, ...]
@@ -132,7 +132,7 @@ def _by_cosine(candidates: Sequence[Candidate]) -> list[int]:
 
 
 def _whole(candidates: Sequence[Candidate], at: int) -> Piece:
-    return Piece(at, tuple(range(len(sentences_in(candidates[at].chunk)))))
+    return Piece(at, tuple(range(len(chunk_sentences(candidates[at].chunk)))))
 
 
 # -- sentences -------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class BM25Sentences:
     def _terms(self, chunk: Chunk) -> list[Counter[str]]:
         known = self._known.get(chunk.id)
         if known is None:
-            texts = (chunk.sentence_text(sentence) for sentence in sentences_in(chunk))
+            texts = (chunk.sentence_text(sentence) for sentence in chunk_sentences(chunk))
             known = self._known[chunk.id] = [Counter(self._terms_of(text)) for text in texts]
         return known
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from context.drafts import chunk_sentences, draft_evidence
+from context.picking import SEPARATOR_TOKENS
 from context.rendering import fence, render
-from context.selection import draft_evidence
 from context.templates import Wording
-from domain.documents import Chunk, Sentence
+from domain.documents import Chunk
 from domain.protocols import TokenCounter
 from domain.search import Candidate, Evidence, ScoredChunk, ScoredSentence
 
-_SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
 _REMEMBERED = 16_384  # texts: a question's sentences and prompts, and the chunks that many questions share
 
 
@@ -39,7 +39,7 @@ class SentenceCosts:
         self._known: dict[str, tuple[int, ...]] = {}
 
     def of(self, chunk: Chunk) -> tuple[int, ...]:
-        """One cost a sentence of `sentences_in(chunk)`."""
+        """One cost a sentence of `chunk_sentences(chunk)`."""
         known = self._known.get(chunk.id)
         if known is None:
             known = self._known[chunk.id] = self._counted(chunk)
@@ -47,7 +47,7 @@ class SentenceCosts:
 
     def _counted(self, chunk: Chunk) -> tuple[int, ...]:
         costs, reached = [], 0
-        for sentence in sentences_in(chunk)[:-1]:
+        for sentence in chunk_sentences(chunk)[:-1]:
             grown = max(reached, self._counter.count(chunk.text[: sentence.span.end - chunk.span.start]))
             costs.append(grown - reached)
             reached = grown
@@ -69,19 +69,14 @@ class LayoutCosts:
         key = candidate.chunk.id, wording.page
         if key not in self._labels:
             draft = drafted(candidate, [0])
-            text = candidate.chunk.sentence_text(sentences_in(candidate.chunk)[0])
-            labelled = self._counter.count(render(draft, wording)) + _SEPARATOR_TOKENS
+            text = candidate.chunk.sentence_text(chunk_sentences(candidate.chunk)[0])
+            labelled = self._counter.count(render(draft, wording)) + SEPARATOR_TOKENS
             self._labels[key] = max(0, labelled - self._counter.count(text))
         return self._labels[key]
 
 
-def sentences_in(chunk: Chunk) -> tuple[Sentence, ...]:
-    """The sentences of a chunk; one that was not split is a sentence of its own."""
-    return chunk.sentences or (Sentence(0, chunk.span),)
-
-
 def drafted(candidate: Candidate, places: Iterable[int]) -> Evidence:
     """Evidence of the sentences at these places of a candidate."""
-    sentences = sentences_in(candidate.chunk)
+    sentences = chunk_sentences(candidate.chunk)
     taken = [ScoredSentence(sentences[place], 0.0) for place in sorted(places)]
     return draft_evidence(ScoredChunk(candidate.stored, 0.0, (), {}), taken)

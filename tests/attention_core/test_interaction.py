@@ -5,7 +5,6 @@ it adds is divided among the tokens without a remainder.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from attention_core.batching import Layout
 from attention_core.evidence import Evidence
-from attention_core.interaction import Attribution, InteractionWeights, attribute, interact, sentence_numbers
+from attention_core.interaction import Attribution, InteractionWeights, Read, attribute, interact, sentence_numbers
 from attention_core.interaction_module import NUMBERS, Interaction
 
 WIDTH = 16
@@ -51,7 +50,7 @@ def both(chunks: list[list[int]], seed: int = 0) -> tuple[np.ndarray, np.ndarray
     weights = np.full(5, 0.2, np.float32)
     numbers = rng.normal(size=(place.n_sentences, NUMBERS)).astype(np.float32)
     network = learned(seed)
-    mine = interact(tokens, tokens @ question.T, question, weights, numbers, place, network.weights())
+    mine = interact(Read(tokens, tokens @ question.T, question, weights, numbers, place), network.weights())
     with torch.no_grad():
         theirs = network(
             *(torch.from_numpy(part) for part in (tokens, question, weights, numbers)),
@@ -78,7 +77,7 @@ def test_a_chunk_is_judged_alike_alone_and_beside_others() -> None:
     network = learned().weights()
 
     def judge(tokens: np.ndarray, own: np.ndarray, chunks: list[list[int]]) -> np.ndarray:
-        return interact(tokens, tokens @ question.T, question, weights, own, layout(chunks), network)[0]
+        return interact(Read(tokens, tokens @ question.T, question, weights, own, layout(chunks)), network)[0]
 
     together = judge(np.concatenate((first, second)), numbers, [[2, 4], [5, 4]])
     np.testing.assert_allclose(together[:2], judge(first, numbers[:2], [[2, 4]]), atol=1e-5)
@@ -90,7 +89,7 @@ def test_an_untrained_network_adds_nothing() -> None:
     tokens, question = unit(rng, 5, WIDTH), unit(rng, 3, WIDTH)
     numbers = np.ones((2, NUMBERS), np.float32)
     network = Interaction(WIDTH).weights()
-    added, chunk = interact(tokens, tokens @ question.T, question, np.full(3, 1 / 3), numbers, place, network)
+    added, chunk = interact(Read(tokens, tokens @ question.T, question, np.full(3, 1 / 3), numbers, place), network)
     assert added.tolist() == [0.0, 0.0] and chunk.tolist() == [0.0]
 
 
@@ -99,7 +98,7 @@ def test_a_sentence_without_tokens_is_judged_by_its_numbers_alone() -> None:
     tokens, question = unit(rng, 5, WIDTH), unit(rng, 3, WIDTH)
     numbers = rng.normal(size=(3, NUMBERS)).astype(np.float32)
     network = learned().weights()
-    added, _ = interact(tokens, tokens @ question.T, question, np.full(3, 1 / 3), numbers, place, network)
+    added, _ = interact(Read(tokens, tokens @ question.T, question, np.full(3, 1 / 3), numbers, place), network)
     by_hand = np.maximum(numbers[1] @ network.pooled[-NUMBERS:] + network.pooled_bias, 0) @ network.out
     assert added[1] == pytest.approx(by_hand, abs=1e-5)
 
@@ -129,17 +128,6 @@ def test_weights_survive_a_round_trip_into_a_new_module() -> None:
 # -- attribution -------------------------------------------------------------------------------------------------------
 
 
-class Read(NamedTuple):
-    """What the network reads: the arguments of `interact` and of `attribute` but for the weights."""
-
-    tokens: np.ndarray
-    similarity: np.ndarray
-    question: np.ndarray
-    weights: np.ndarray
-    numbers: np.ndarray
-    layout: Layout
-
-
 def read(chunks: list[list[int]], seed: int = 0, tokens: np.ndarray | None = None) -> Read:
     rng = np.random.default_rng(seed)
     place, question = layout(chunks), unit(rng, 5, WIDTH)
@@ -161,8 +149,8 @@ layouts = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=4), min_size
 def test_what_tokens_and_rest_give_is_what_the_network_added(chunks: list[list[int]], seed: int) -> None:
     """Also to sentences without a token, which have a rest alone."""
     seen, network = read(chunks, seed), learned(seed).weights()
-    added, _ = interact(*seen, network)
-    found = attribute(*seen, network)
+    added, _ = interact(seen, network)
+    found = attribute(seen, network)
     assert found.tokens.shape == (len(seen.tokens),) and found.rest.shape == (seen.layout.n_sentences,)
     np.testing.assert_allclose(by_sentence(found, seen.layout), added, atol=1e-5)
 
@@ -171,11 +159,12 @@ def test_the_remainder_is_none_in_double_precision() -> None:
     """With the digits of a double nothing is left, so what is left with those of a single is rounding."""
     chunks = [[7, 1, 2], [1, 0], [3, 3]]
     single, network = read(chunks, 3), learned(3).weights()
-    double = Read(*(part.astype(np.float64) for part in single[:5]), single.layout)
+    arrays = (single.tokens, single.similarity, single.question, single.weights, single.numbers)
+    double = Read(*(part.astype(np.float64) for part in arrays), single.layout)
     network = InteractionWeights.of({name: value.astype(np.float64) for name, value in network.tensors().items()})
-    added, _ = interact(*double, network)
+    added, _ = interact(double, network)
     assert np.abs(added).max() > 0.1
-    np.testing.assert_allclose(by_sentence(attribute(*double, network), double.layout), added, atol=1e-12)
+    np.testing.assert_allclose(by_sentence(attribute(double, network), double.layout), added, atol=1e-12)
 
 
 def by_hand() -> InteractionWeights:
@@ -197,18 +186,19 @@ def rows(*entries: tuple[float, float]) -> np.ndarray:
 
 def test_a_token_has_the_maxima_that_it_wins_and_its_part_of_the_mean() -> None:
     one = read([[3]], tokens=rows((0.8, 0.1), (0.4, 0.5), (0.0, 0.2)))
-    one = one._replace(numbers=np.array([[0.3] + [0.0] * 7], np.float32))
-    found = attribute(*one, by_hand())
+    one = replace(one, numbers=np.array([[0.3] + [0.0] * 7], np.float32))
+    found = attribute(one, by_hand())
     # 2 * 0.8 and 3 * 0.5 to the winners, 4 / 3 of its own first entry to each; the half of it all goes out.
     expected = [(1.6 + 4 * 0.8 / 3) / 2, (1.5 + 4 * 0.4 / 3) / 2, 0.0]
     np.testing.assert_allclose(found.tokens, expected, atol=1e-6)
     assert found.rest[0] == pytest.approx((0.3 - 1) / 2)
-    assert interact(*one, by_hand())[0][0] == pytest.approx((1.6 + 1.5 + 4 * 1.2 / 3 + 0.3 - 1) / 2, abs=1e-6)
+    assert interact(one, by_hand())[0][0] == pytest.approx((1.6 + 1.5 + 4 * 1.2 / 3 + 0.3 - 1) / 2, abs=1e-6)
 
 
 def test_a_pooled_unit_that_is_off_gives_nothing_to_anyone() -> None:
-    one = read([[2]], tokens=rows((0.1, 0.0), (0.0, 0.1)))._replace(numbers=np.zeros((1, NUMBERS), np.float32))
-    found = attribute(*one, by_hand())
+    one = read([[2]], tokens=rows((0.1, 0.0), (0.0, 0.1)))
+    one = replace(one, numbers=np.zeros((1, NUMBERS), np.float32))
+    found = attribute(one, by_hand())
     assert found.tokens.tolist() == [0.0, 0.0] and found.rest.tolist() == [0.0]
 
 
@@ -216,16 +206,16 @@ def test_tokens_that_tie_for_a_maximum_share_it() -> None:
     """Also where a kernel has rounded one of them otherwise in its last bit."""
     other = float(np.nextafter(np.float32(0.8), np.float32(1)))
     one = read([[3]], tokens=rows((0.8, 0.0), (other, 0.0), (0.2, 0.6)))
-    one = one._replace(numbers=np.ones((1, NUMBERS), np.float32))
-    found = attribute(*one, by_hand())
+    one = replace(one, numbers=np.ones((1, NUMBERS), np.float32))
+    found = attribute(one, by_hand())
     each = (1.6 / 2 + 4 * 0.8 / 3) / 2
     np.testing.assert_allclose(found.tokens, [each, each, (1.8 + 4 * 0.2 / 3) / 2], atol=1e-6)
 
 
 def test_looks_are_a_softmax_over_the_question_that_its_weights_lean_on() -> None:
-    one = read([[1]])._replace(weights=np.array([0.5, 0.5, 0.0, 0.0, 0.0], np.float32))
+    one = replace(read([[1]]), weights=np.array([0.5, 0.5, 0.0, 0.0, 0.0], np.float32))
     network = replace(learned().weights(), beta=np.array([2.0], np.float32))
-    looks = attribute(*one, network).looks
+    looks = attribute(one, network).looks
     heard = np.exp(2 * one.similarity[0, :2])
     np.testing.assert_allclose(looks[0, :2], heard / heard.sum(), atol=1e-4)
     assert looks.shape == (1, 5) and looks[0, 2:].max() < 1e-4

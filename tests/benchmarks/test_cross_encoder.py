@@ -20,7 +20,7 @@ from benchmarks.cross_encoder.network import CrossNetwork
 from benchmarks.cross_encoder.pairs import LIMIT, Pair, PairReader, groups, join, segments
 from benchmarks.cross_encoder.reranker import CrossEncoder
 from benchmarks.cross_encoder.training import Options, gather, train
-from benchmarks.held_out import held_out
+from benchmarks.held_out import split_of
 from benchmarks.labelled import load_set
 from benchmarks.weights import corpora, training_settings
 from domain.errors import ConfigurationError
@@ -308,7 +308,7 @@ def test_what_judges_is_what_fovea_train_holds_out(parts, sets, tmp_path):
 def test_no_document_that_judges_teaches(parts, sets, gathered):
     for corpus, found in zip(sets, gathered, strict=True):
         sources = {info.id: info.source for info in parts.store.list_documents(corpus.name, 1000, None)}
-        held = held_out(corpus.name, (one.document for one in load_set(DATA / corpus.name, 0).questions)).both
+        held = split_of(corpus.name, (one.document for one in load_set(DATA / corpus.name, 0).questions)).held_out
         taught = {sources[one.document] for one in found.training.examples}
         asked = {one.document for one in corpus.questions}
         assert taught == asked - held and held

@@ -176,7 +176,7 @@ DATA = Path(__file__).parents[1] / "data"
 @pytest.mark.parametrize("name", ["nq", "covidqa", "drcd-zh"])
 def test_both_halves_are_what_training_holds_out(name: str) -> None:
     documents = [f"{name}-{number}" for number in range(400)]
-    halves = held_out.held_out(name, documents)
+    halves = held_out.split_of(name, documents)
     ids = {one: f"document {document_id(DEFAULT_TENANT, name, one)}" for one in documents}
     split = split_clusters(ids.values(), 0)
     assert {ids[one] for one in halves.levelling} == split.levelling
@@ -186,7 +186,7 @@ def test_both_halves_are_what_training_holds_out(name: str) -> None:
 
 def test_all_of_a_set_that_teaches_nothing_may_judge() -> None:
     documents = [str(number) for number in range(41)]
-    halves = held_out.held_out(held_out.UNSEEN[0], documents)
+    halves = held_out.split_of(held_out.UNSEEN[0], documents)
     assert halves.levelling | halves.comparison == frozenset(documents)
     assert (len(halves.levelling), len(halves.comparison)) == (21, 20)
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 
+from tests.context.attack_tools import FULL_WIDTH, end
 from tests.context.attack_words import MONTHS
-from tests.context.attacks import FULL_WIDTH, end
 from tests.context.true_sentences import Case, cases
 
 Form = Callable[[Case], str | None]

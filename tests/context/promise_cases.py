@@ -174,8 +174,9 @@ def _quote_violations(case: Case, context: Context) -> Iterator[str]:
             yield "altered sentence"
         if any(a.end > b.start for a, b in zip(item.spans, item.spans[1:], strict=False)):
             yield "spans out of order"
-    fences = re.findall("</evidence [0-9a-f]{6}>", context.messages[1].content.replace(case.question, ""))
-    if len(fences) > 1:
+    said = context.messages[1].content
+    opened = re.search(r"^<evidence (\d+)>$", said, flags=re.MULTILINE)
+    if bool(context.evidence) != bool(opened) or (opened and said.count(f"</evidence {opened[1]}>") != 1):
         yield "forged fence"
 
 

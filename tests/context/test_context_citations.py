@@ -258,7 +258,8 @@ def test_a_mark_added_for_show_is_not_verified() -> None:
 
 
 def test_a_quote_used_for_a_true_and_a_false_claim_is_not_verified() -> None:
-    assert verdicts("The monthly rent is 1,250 euros [1]. The monthly rent is 9,999 euros [1].") == [(1, False)]
+    true, false = "The monthly rent is 1,250 euros [1].", "The monthly rent is 9,999 euros [1]."
+    assert verdicts(f"{true} {false}") == verdicts(f"{false} {true}") == [(1, False)]
 
 
 def test_neighbouring_sentences_are_quoted_together_when_the_claim_needs_both() -> None:
@@ -333,6 +334,8 @@ FRAGMENTS = (
     "三百",
     "[",
     "]",
+    "1–2",
+    "–",
     "(1)",
 )
 ANSWER_PIECES = st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4))

@@ -122,6 +122,9 @@ def test_marks_are_read_in_their_many_spellings() -> None:
         "【3†L4-L9】": (3,),
         "[1-3]": (1, 2, 3),
         "[2,2]": (2,),
+        "[3-1]": (3, 1),
+        "[1-2-4]": (1, 2, 4),
+        "[1–2–4, 6 – 8]": (1, 2, 4, 6, 7, 8),
     }
     for spelling, numbers in spellings.items():
         match = MARKS.fullmatch(spelling)

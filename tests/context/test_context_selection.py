@@ -46,7 +46,7 @@ def lease() -> Source:
 
 
 def test_only_sentences_near_the_best_score_are_taken(lease: Source) -> None:
-    # 0.5 x 0.9 = 0.45 is the bar; the third sentence passes it, its neighbours do not.
+    # Odds of .25 and .11 beside those of .9 and .8: a token of the two weak ones buys too little.
     policy = replace(PLAIN, gap_tokens=0)
     assert texts(select(ranked(lease), policy=policy)) == [
         "The tenant pays rent monthly." + GAP + "Rent is due on the first day."
@@ -138,10 +138,22 @@ def test_a_table_row_brings_the_header_row_that_lies_before_its_chunk() -> None:
     assert [span.of(source.text) for span in item.spans] == ["Year | Capital expenditure", "2018 | 1,577"]
 
 
+def test_the_first_row_of_a_chunk_is_no_header_where_the_table_has_one_before() -> None:
+    rows = [("2018 | 1,577", 0.1), ("2019 | 1,699", 0.9)]
+    source = document(rows, header=("Year | Capital expenditure", 0), joint="\n")
+    assert texts(select(ranked(source))) == ["Year | Capital expenditure" + GAP + "2019 | 1,699"]
+
+
 def test_a_table_row_brings_the_header_row_of_its_own_chunk() -> None:
     rows = [("Intro.", 0.0), ("Year | Sales", 0.1), ("2017 | 3", 0.1), ("2018 | 4", 0.1), ("2019 | 5", 0.9)]
     (item,) = select(ranked(document(rows, joint="\n")), policy=replace(PLAIN, gap_tokens=0)).evidence
     assert item.text == "Year | Sales" + GAP + "2019 | 5"
+
+
+def test_a_dear_header_row_stays_behind() -> None:
+    rows = [("Intro.", 0.0), ("Year | Sales", 0.1), ("2017 | 3", 0.1), ("2018 | 4", 0.9)]
+    policy = replace(PLAIN, gap_tokens=0, header_tokens=2)
+    assert texts(select(ranked(document(rows, joint="\n")), policy=policy)) == ["2018 | 4"]
 
 
 def test_the_ceiling_binds_and_says_so() -> None:
@@ -305,6 +317,22 @@ def test_a_chain_of_pronouns_is_followed_to_the_name() -> None:
     assert item.text.startswith("Ada Lovelace wrote it.")
 
 
+def test_a_chain_of_pronouns_is_followed_no_further_than_two_sentences() -> None:
+    names = ("The tower is old.", "It is tall.", "It is white.", "It is lit at dusk.")
+    sentences = [(text, 0.9 if text is names[-1] else 0.0) for text in names]
+    assert texts(select(ranked(document(sentences)))) == ["It is tall. It is white. It is lit at dusk."]
+
+
+def test_a_dear_end_of_the_chunk_before_stays_behind() -> None:
+    sentences = [(" ".join(["word"] * 60) + ".", 0.0), ("It is paid back in May.", 0.9)]
+    assert texts(select(ranked(document(sentences, per_chunk=1)))) == ["It is paid back in May."]
+
+
+def test_the_end_of_the_chunk_before_counts_among_the_most_chunks() -> None:
+    source = document([("The deposit is two rents.", 0.0), ("It is paid back in May.", 0.9)], per_chunk=1)
+    assert texts(select(ranked(source), policy=replace(PLAIN, max_chunks=1))) == ["It is paid back in May."]
+
+
 def test_a_pronoun_that_opens_a_chunk_brings_the_end_of_the_chunk_before() -> None:
     sentences = [("The flat is bright.", 0.0), ("The deposit is two rents.", 0.1), ("It is paid back in May.", 0.9)]
     source = document([*sentences, ("The cat is grey.", 0.0)], per_chunk=2)
@@ -344,6 +372,12 @@ def test_chunk_scores_without_a_scale_are_believed_in_their_order_only(lease: So
     (chunk,) = lease.scored
     fused = [replace(chunk, sentences=(), score=0.016)]  # a reciprocal rank, far below any probability of support
     assert [item.text for item in select(fused, policy=SelectionPolicy()).evidence] == [lease.text]
+
+
+def test_scores_without_a_scale_may_be_negative() -> None:
+    policy = SelectionPolicy().without_scale()
+    assert policy.near_best([2.0, 0.7, 0.5]) == [True, True, False]
+    assert policy.near_best([-2.0, -5.0]) == [True, True]  # no share of a negative best says what is near it
 
 
 def test_sentences_without_a_usable_score_are_left_out(lease: Source) -> None:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
-from types import ModuleType
-
 import pytest
 
-from context import facts, followup, language, marks, rendering, templates, wholeness
-from context.language import detect_language
+from context.language import Language, detect_language
 from context.templates import WORDINGS, abstention, constraints_section, is_abstention, system_base
-
-
-@pytest.mark.parametrize("module", [facts, followup, language, marks, rendering, templates, wholeness])
-def test_examples_in_docstrings_hold(module: ModuleType) -> None:
-    result = doctest.testmod(module)
-    assert result.failed == 0
-    assert result.attempted > 0
 
 
 @pytest.mark.parametrize(
@@ -39,7 +28,7 @@ def test_the_language_of_a_question(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["en", "zh-hans", "zh-hant"])
-def test_the_system_part_asks_for_the_abstention_that_is_recognised(name: language.Language) -> None:
+def test_the_system_part_asks_for_the_abstention_that_is_recognised(name: Language) -> None:
     wording = WORDINGS[name]
     assert wording.unknown in system_base(wording, None, think=False)
     assert is_abstention(wording.unknown)

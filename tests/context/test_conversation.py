@@ -88,6 +88,38 @@ def test_a_paraphrase_in_the_history_removes_nothing() -> None:
     assert sent_once(context, COUNTER.count) == context
 
 
+def test_a_turn_goes_on_over_line_ends() -> None:
+    history = (Message("user", "What is the rent?"), Message("assistant", f"Here it is:\n{RENT} [1]"))
+    context = built("What is the rent of the cottage?", history, (RENT, 0.9))
+    assert "Assistant: Here it is:\n[1]\n" in prompt(sent_once(context, COUNTER.count))
+
+
+def test_a_key_point_of_an_earlier_answer_points_too() -> None:
+    history = (
+        *(Message("user", "What is the rent?"), Message("assistant", f"{RENT} [1]")),
+        *(Message("user", "And the garden?"), Message("assistant", "It is large. " * 11)),
+    )
+    context = built("What is the rent of the cottage?", history, (RENT, 0.9))
+    assert f"Earlier: Assistant: {RENT}" in prompt(context)
+    assert "Earlier: Assistant: [1]" in prompt(sent_once(context, COUNTER.count))
+
+
+def test_a_sentence_hardly_longer_than_a_mark_stays() -> None:
+    short = "It rained."
+    history = (Message("user", "How was it?"), Message("assistant", f"{short} {RENT} [1]"))
+    once = sent_once(built("Did it rain on the cottage?", history, (short, 0.9), (RENT, 0.8)), COUNTER.count)
+    assert f"Assistant: {short} [" in prompt(once)
+
+
+def test_a_sentence_that_holds_another_one_is_pointed_to_as_a_whole() -> None:
+    part, whole = "the rent is paid in May.", "By the lease of the cottage the rent is paid in May."
+    history = (Message("user", "When is it due?"), Message("assistant", whole))
+    context = built("When is the rent of the cottage due?", history, (part, 0.9), (whole, 0.8))
+    assert len(context.evidence[0].sentences) == 2
+    section = prompt(sent_once(context, COUNTER.count)).split("<evidence")[0]
+    assert "Assistant: [1]\n" in section
+
+
 def test_without_history_nothing_changes() -> None:
     context = built("What is the rent?", (), (RENT, 0.9))
     assert sent_once(context, COUNTER.count) == context
@@ -139,6 +171,7 @@ def test_a_question_across_languages_is_told_so(question: str, sentence: str, hi
 
 def test_documents_of_both_languages_give_no_hint() -> None:
     assert other_language("Who signs?", ["王芳签署。", "Anna signs."]) == ""
+    assert other_language("谁来签署？", ["王芳签署。", "Anna signs."]) == ""
     assert other_language("Who signs?", []) == ""
 
 
@@ -146,3 +179,10 @@ def test_evidence_in_which_a_model_found_no_answer_is_the_nearest() -> None:
     context = built("What is the rent?", (), (RENT, 0.9), (DEPOSIT, 0.6))
     (nearest,) = nearest_of_evidence(context.evidence)
     assert (nearest.text, nearest.title) == (RENT, "Lease")
+
+
+def test_the_nearest_of_evidence_are_the_best_documents_whatever_their_order_in_the_prompt() -> None:
+    sources = [document([(f"Room {n} is blue.", n / 10)], name=f"d{n}", title=f"Title {n}") for n in range(5, 10)]
+    sent = ContextBuilder(COUNTER, limit=2_000, reserve=100).build(query("Which room?"), ranked(*sources), AskOptions())
+    nearest = nearest_of_evidence(sent.evidence[::-1])
+    assert [item.title for item in nearest] == ["Title 9", "Title 8", "Title 7"]
