@@ -22,7 +22,6 @@ recall. ms: median time of one rerank, from stored bytes to sentence scores.
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,10 @@ from attention_core.calibration import paired_difference
 from benchmarks import machine, markdown
 from benchmarks.arguments import add_encoder, add_sets
 from benchmarks.attention_arms import BUDGETS, CROSS_ENCODER, CrossEncoding, Outcome, frozen_arm, trained_arm
-from benchmarks.held_out import UNSEEN, ingested, split_of
-from benchmarks.labelled import LabelledSet, load_set
+from benchmarks.held_out import UNSEEN, ingested, judging
+from benchmarks.labelled import load_set
 from benchmarks.metrics import points
 from service.evaluation.measures import SHARE, tokens_for_recall
-from service.labelled_questions import LabelledQuestion
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test")
 SHOWN = (100, 128, 200, 256, 400)
@@ -58,16 +56,6 @@ class SetResult:
         tokens, held = (float(np.mean(column)) for column in zip(*self.plain[: outcome.questions], strict=True))
         curve = np.mean(np.asarray(outcome.found), axis=0)
         return tokens / tokens_for_recall(BUDGETS, curve, SHARE * held)
-
-
-def judging(labelled: LabelledSet, most: int) -> list[LabelledQuestion]:
-    """At most `most` questions that may judge, in an order that says nothing; 0 takes all.
-
-    Those about documents that training holds out, and all of a set that is never trained on.
-    """
-    held = split_of(labelled.name, (one.document for one in labelled.filled if one.document)).held_out
-    known = [one for one in labelled.filled if one.document in held]
-    return random.Random(0).sample(known, min(most or len(known), len(known)))
 
 
 def measure(

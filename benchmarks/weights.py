@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from benchmarks.arguments import add_encoder, add_sets, comma_separated
-from benchmarks.held_out import UNSEEN, split_of
+from benchmarks.held_out import TAUGHT, UNSEEN, split_of
 from benchmarks.labelled import drawn, load_set, read_rows
 from domain.training import TrainingReport
 from service.bootstrap import build_engine
@@ -35,7 +35,6 @@ from service.engine import Engine
 from service.labelled_questions import LabelledQuestion
 from service.settings import EncoderSettings, Settings
 
-SETS = ("nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-dev", "selqa-test", "policyqa")
 _MOST, _HELD = 2400, 600  # questions of one set that teach, and that stop and judge
 _FEWER = {"policyqa": 600}  # asks the same of many documents: such questions teach sentences, and judge nothing
 _GRAM, _ALIKE = 13, 0.25
@@ -124,7 +123,7 @@ def train(sets: Sequence[TrainingCorpus], model: str, cache: Path, **request: An
 
 def add_training_sets(parser: argparse.ArgumentParser) -> None:
     """`--data`, `--sets` and `--unseen`, which `corpora` takes."""
-    add_sets(parser, SETS, " to train on")
+    add_sets(parser, TAUGHT, " to train on")
     alike = "those that nothing alike may be trained on"
     parser.add_argument("--unseen", type=comma_separated, default=",".join(UNSEEN), help=alike)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.held_out import judging
 from benchmarks.labelled import load_set, read_rows
 from benchmarks.peers.protocol import SourceDocument
 from context.language import detect_language
@@ -36,12 +37,15 @@ class PeerSet:
 
 
 def load(folder: Path, most: int) -> PeerSet:
-    """The set in `folder` with at most `most` answerable questions, drawn with seed 0; 0 takes all."""
-    labelled = load_set(folder, most)
+    """The set in `folder` with at most `most` answerable questions, drawn with seed 0; 0 takes all.
+
+    Of a set that the shipped weights learned from, those about documents that they have not seen.
+    """
+    labelled = load_set(folder, 0)
     references = {row["id"]: row.get("references") or () for row in read_rows(folder, "questions.jsonl")}
     documents = [SourceDocument(row["id"], row["title"], row["text"]) for row in read_rows(folder, "corpus.jsonl")]
     questions = []
-    for one in labelled.questions:
+    for one in judging(labelled, most):
         given = tuple(Reference(item["document"], Span(item["start"], item["end"])) for item in references[one.id])
         question = LabelledQuestion(one.id, one.question, one.answers, one.document, one.start, given)
         if folder.name in SENTENCE_ANSWERS:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from attention_core.examples import batches
-from benchmarks.attention import SetResult, differences, judging, table
+from benchmarks.attention import SetResult, differences, table
 from benchmarks.attention_arms import CROSS_ENCODER, Arm, Outcome
 from benchmarks.cross_encoder import training
 from benchmarks.cross_encoder.__main__ import run
@@ -20,7 +20,7 @@ from benchmarks.cross_encoder.network import CrossNetwork
 from benchmarks.cross_encoder.pairs import LIMIT, Pair, PairReader, groups, join, segments
 from benchmarks.cross_encoder.reranker import CrossEncoder
 from benchmarks.cross_encoder.training import Options, gather, train
-from benchmarks.held_out import split_of
+from benchmarks.held_out import judging, split_of
 from benchmarks.labelled import load_set
 from benchmarks.weights import corpora, training_settings
 from domain.errors import ConfigurationError

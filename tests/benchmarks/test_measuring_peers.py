@@ -329,8 +329,9 @@ class Lines:
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> PeerSet:
-    """Two documents of two lines, and a question about each line."""
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PeerSet:
+    """Two documents of two lines, and a question about each line; no weights were taught by them."""
+    monkeypatch.setattr("benchmarks.held_out.TAUGHT", ())
     texts = {
         "lamp": "The lamp of Whitby burns from dusk to dawn.\nThe lens of the lamp weighs 300 kilograms.",
         "lease": "The tenant of the cottage pays 1,680 pounds.\nThe trust keeps the key of the cottage.",
