@@ -19,14 +19,14 @@ _STYLE: Any = {
 }
 
 
-def canvas(columns: int, width: float = 10.0, height: float = 4.0) -> tuple[Any, list[Any]]:
-    """A figure of so many panels beside each other, sizes in inches, and its axes."""
+def canvas(columns: int, width: float = 10.0, height: float = 4.0, rows: int = 1) -> tuple[Any, list[Any]]:
+    """A figure of so many panels beside each other in each row, sizes in inches, and its axes."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), facecolor=GROUND, layout="constrained")
-        axes = [figure.add_subplot(1, columns, number + 1) for number in range(columns)]
+        axes = [figure.add_subplot(rows, columns, number + 1) for number in range(rows * columns)]
     for one in axes:
         _plain(one)
     return figure, axes

@@ -30,6 +30,7 @@ from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.stopwatch import Stopwatch
 
+_AS_THEY_COME = AskOptions()
 TOP = 10  # chunks that plain retrieval-augmented generation sends
 KS = (1, 2, 3, 5, 10, 20, 50)  # numbers of pieces at which baselines are shown
 
@@ -88,7 +89,16 @@ class Outcome:
 class Asker:
     """Asks labelled questions of one collection."""
 
-    def __init__(self, parts: Parts, collection: str, budgets: Sequence[int], baselines: Sequence[Baseline]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        collection: str,
+        budgets: Sequence[int],
+        baselines: Sequence[Baseline],
+        options: AskOptions = _AS_THEY_COME,
+    ) -> None:
+        """`options` are those of the operating point."""
+        self._options = options
         self._parts, self._collection, self._budgets, self._baselines = parts, collection, budgets, baselines
         self._counter = CachedCounter(parts.counter)
         self._sentences, self._layout = SentenceCosts(self._counter), LayoutCosts(self._counter)
@@ -97,7 +107,7 @@ class Asker:
 
     def ask(self, question: LabelledQuestion) -> Outcome:
         """Retrieve once, rerank once, and measure. Raises UsageError for a question that cannot be asked."""
-        clock, parts, options = Stopwatch(), self._parts, AskOptions()
+        clock, parts = Stopwatch(), self._parts
         text = checked_question(parts, question.question)
         scoring = parts.scoring.of(self._collection)
         with clock.stage("encode"):
@@ -107,7 +117,7 @@ class Asker:
         with clock.stage("rerank"):
             scored = scoring.rerank(query, candidates)
         with clock.stage("build"):
-            context = scoring.builder.build(query, scored, options)
+            context = scoring.builder.build(query, scored, self._options)
         timings = clock.timings(total=True)
         labels = Labels(question, candidates)
         sent = evidence_recall(question, context.evidence) if question.answerable else 0.0
