@@ -10,6 +10,7 @@
 Weights belong to one encoder and, where they were trained together, to one adapter of it (a file beside them that
 `retrieval/embedders/adapter.py` reads). The manifest `<name>.json` says which, where they came from, and holds the
 sha256 that is checked at load, so that a damaged or exchanged file is refused instead of turning scores into noise.
+The manifest holds numbers that are used too, so it carries a sha256 of its own; an older one has none.
 The manifest is written last and whole: without it the other files are not found.
 """
 
@@ -37,6 +38,7 @@ from domain.training import Levels
 WEIGHTS = Path(__file__).parent / "weights"
 KIND = "scorer"
 _INTERACTION = "interaction."
+_OWN_DIGEST = "manifest_sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +83,19 @@ def save_scorer(weights: ScorerWeights, path: Path, about: Mapping[str, Any]) ->
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     _write_whole(path, data)
-    text = json.dumps({"kind": KIND, **about, **known}, indent=2, ensure_ascii=False) + "\n"
-    _write_whole(path.with_suffix(".json"), text.encode())
+    manifest: dict[str, Any] = json.loads(json.dumps({"kind": KIND, **about, **known}))  # as it will be read
+    manifest[_OWN_DIGEST] = _manifest_digest(manifest)
+    _write_whole(path.with_suffix(".json"), (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
     return load_scorer(path)
 
 
 def load_scorer(path: Path) -> ScorerWeights:
     """Read what `save_scorer` wrote. Raises ConfigurationError when a file is missing or not the one described."""
     try:
+        manifest = _manifest(path.with_suffix(".json"))
         data = path.read_bytes()
-        manifest = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         expected = manifest["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, KeyError) as error:
         raise ConfigurationError(f"Cannot read the weights {path} and their manifest ({error}); reinstall.") from error
     if hashlib.sha256(data).hexdigest() != expected:
         raise ConfigurationError(f"The weights {path} are not the file their manifest describes; reinstall.")
@@ -134,7 +137,7 @@ def find_scorer(encoder: str, folder: Path = WEIGHTS, *, trained: bool = True) -
     found = []
     for path in sorted(folder.glob("*.json")):
         manifest = _manifest(path)
-        if manifest.get("kind") == KIND and manifest["encoder"] in parts:
+        if manifest.get("kind") == KIND and manifest.get("encoder") in parts:
             known = bool(manifest.get("trained")), str(manifest.get("trained_at", "")), path.with_suffix(".safetensors")
             found.append(known)
     usable = [path for is_trained, _, path in sorted(found, reverse=True) if trained or not is_trained]
@@ -142,11 +145,21 @@ def find_scorer(encoder: str, folder: Path = WEIGHTS, *, trained: bool = True) -
 
 
 def _manifest(path: Path) -> dict[str, Any]:
+    """A manifest of any kind; raises ConfigurationError for one that cannot be read or was altered."""
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        own = _manifest_digest(manifest)
+    except (OSError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"Cannot read the manifest {path} ({error}); remove it, or reinstall.") from error
+    if manifest.get(_OWN_DIGEST, own) != own:
+        raise ConfigurationError(f"The manifest {path} is not as it was written; remove it, or reinstall.")
     return manifest
+
+
+def _manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """The sha256 of all that a manifest says but this; the layout of the file does not count."""
+    said = {name: value for name, value in manifest.items() if name != _OWN_DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def _write_whole(path: Path, data: bytes) -> None:

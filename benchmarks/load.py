@@ -125,7 +125,8 @@ class Server:
         environment = os.environ | {"PYTHONPATH": str(_ROOT)} | environment
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.url = self._listening()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def memory(self) -> float:
         """Resident MiB of the process and its children."""
@@ -145,6 +146,9 @@ class Server:
     ) -> None:
         self.process.terminate()
         code = self.process.wait(60)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
         self._log.close()
         if error is None and code != 0:
             raise RuntimeError(f"The server ended with {code}; {self._log.name} says why.")
@@ -159,9 +163,8 @@ class Server:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        with suppress(ValueError):  # closed at the end
-            for line in self.process.stderr:
-                self._log.write(line)
+        for line in self.process.stderr:
+            self._log.write(line)
 
 
 class Clients:

@@ -7,7 +7,7 @@ python docs/generate.py --check  exits 1 where a page is behind the code
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,8 @@ def command_help() -> str:
     """The help of every command, as `fovea COMMAND --help` prints it, without colour or boxes."""
     from service.cli.app import app
 
-    group = typer.main.get_command(app)
     parts = []
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in _commands(typer.main.get_command(app)):
         context = command.make_context(f"fovea {name}", [], resilient_parsing=True)
         usage = " ".join([f"fovea {name}", *command.collect_usage_pieces(context)])
         parts += [f"### fovea {name}", "", (command.help or "").strip(), "", f"`{usage}`", ""]
@@ -58,6 +57,15 @@ def command_help() -> str:
         parts += [f"| `{_cell(record[0])}` | {_cell(record[1])} |" for record in options if record]
         parts += [""]
     return "\n".join(parts).rstrip()
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, those of a group (`keys create`) among them."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _cell(text: str) -> str:

@@ -82,6 +82,7 @@ class Answer:
 
     `abstained`: nothing in the documents supports an answer, and the text says so.
     `degraded`: the configured model failed and the extractive answer stands in for it.
+    `truncated`: the model was stopped at its longest permitted answer; `filtered`: its operator withheld a part.
     `sentences` says of each sentence of the text whether its evidence supports it; `removed_marks` counts the marks
     that the model wrote without there being such evidence.
     """
@@ -96,6 +97,8 @@ class Answer:
     degraded: bool = False
     sentences: tuple[CitedSentence, ...] = ()
     removed_marks: int = 0
+    truncated: bool = False
+    filtered: bool = False
 
     @property
     def unsupported(self) -> tuple[str, ...]:
@@ -108,6 +111,8 @@ class Answer:
             "answer": self.text,
             "abstained": self.abstained,
             "degraded": self.degraded,
+            "truncated": self.truncated,
+            "filtered": self.filtered,
             "citations": [item.to_dict() for item in self.citations],
             "sentences": [item.to_dict() for item in self.sentences],
             "removed_marks": self.removed_marks,
@@ -131,4 +136,6 @@ class Answer:
             degraded=data["degraded"],
             sentences=tuple(CitedSentence.from_dict(item) for item in data.get("sentences", ())),
             removed_marks=data.get("removed_marks", 0),
+            truncated=data.get("truncated", False),
+            filtered=data.get("filtered", False),
         )

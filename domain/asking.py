@@ -29,7 +29,8 @@ class AskOptions:
     """How one question is to be answered.
 
     `max_tokens` is the ceiling on context tokens: everything between the system part and the question. It is a
-    ceiling, not a target. `role` replaces the default role text; `think` asks for step-by-step reasoning.
+    ceiling, not a target. `max_output_tokens` bounds the answer itself, below the length that the server allows.
+    `role` replaces the default role text; `think` asks for step-by-step reasoning.
     """
 
     max_tokens: int | None = None
@@ -37,3 +38,4 @@ class AskOptions:
     role: str | None = None
     think: bool = False
     history: tuple[Message, ...] = ()
+    max_output_tokens: int | None = None

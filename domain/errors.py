@@ -10,11 +10,15 @@
     ├── IndexModelMismatch             stored vectors come from another encoder than the configured one
     ├── DataDirectoryInUse             another process owns this data directory
     ├── StorageError                   the database refused or vanished
+    │   └── JobLost                    a job was cancelled or taken over by another worker: nothing more is written
+    ├── Overloaded                     all places are taken, here and now: come back in a moment
     ├── FetchError                     a URL could not or must not be fetched
+    ├── QuotaExceeded                  a key or a tenant has used up what it may; says when there is more
     └── GenerationError                the language model failed
         ├── GeneratorUnreachable       connection, DNS, TLS
         ├── GeneratorTimeout           a deadline passed
-        └── GeneratorBadResponse       the reply is malformed, truncated or refused
+        ├── GeneratorBadResponse       the reply is malformed, truncated or refused
+        └── GenerationCancelled        nobody waits for the answer any more
 
 Each class carries a stable `code` for programs and says whether trying again can help (`retryable`).
 The message is a sentence for people: what happened, with which value, and what to do.
@@ -25,11 +29,12 @@ from __future__ import annotations
 
 class FoveaError(Exception):
     """Base of all errors raised on purpose. `code` is stable; `retryable` tells whether the same call may succeed
-    later.
+    later, and `retry_after_seconds`, where it is known, after how long.
     """
 
     code = "internal_error"
     retryable = False
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -66,8 +71,8 @@ class ContextBudgetError(UsageError):
 
 class LoadError(FoveaError):
     """One input cannot be read. Codes: empty_document, no_text, encrypted_document, corrupt_document,
-    unsupported_format, too_large, decompression_limit, parser_timeout, parser_memory, parser_crashed,
-    unreadable_file, symlink, invalid_json.
+    unsupported_format, too_large, too_many_pages, decompression_limit, parser_timeout, parser_memory,
+    parser_crashed, unreadable_file, symlink, invalid_json.
     """
 
     code = "corrupt_document"
@@ -86,11 +91,35 @@ class StorageError(FoveaError):
     retryable = True
 
 
+class JobLost(StorageError):
+    code = "job_lost"
+    retryable = False
+
+
+class Overloaded(FoveaError):
+    """The server has as much to do as it takes on; whoever is in is served, and others are told to come back."""
+
+    code = "overloaded"
+    retryable = True
+    retry_after_seconds = 2.0
+
+
 class FetchError(FoveaError):
     """A URL was not fetched. Codes: url_forbidden, url_unreachable, url_too_large, url_status."""
 
     code = "url_unreachable"
     retryable = True
+
+
+class QuotaExceeded(FoveaError):
+    """More was asked for than the caller's quota allows. `retry_after_seconds` is when the same call may succeed."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class GenerationError(FoveaError):
@@ -109,3 +138,7 @@ class GeneratorTimeout(GenerationError):
 
 class GeneratorBadResponse(GenerationError):
     code = "llm_bad_response"
+
+
+class GenerationCancelled(GenerationError):
+    code = "llm_cancelled"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from domain.search import DEFAULT_TENANT
 
 
 class DocumentStatus(StrEnum):
@@ -150,11 +153,42 @@ class JobStatus(StrEnum):
     RUNNING = "running"  # a worker holds it
     READY = "ready"  # done, its effect is visible
     FAILED = "failed"  # given up; `error` says why
+    CANCELLED = "cancelled"  # stopped by its owner; nothing of it is written any more
+
+    @property
+    def finished(self) -> bool:
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class Turn(StrEnum):
+    """Why a worker gives a job back that is not finished."""
+
+    OVER = "over"  # it has got on, and others have waited: to the end of the line, its attempts forgotten
+    STOPPED = "stopped"  # the worker ends: it stays in its place, and this was no attempt
+    FAULT = "fault"  # the database refused: it stays in its place, and this was one of its attempts
+
+
+def new_job_id() -> str:
+    return f"job-{uuid.uuid4().hex[:20]}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is to be committed. Its id is known before it is, so that a reply can name it."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    blob: bytes | None = field(default=None, repr=False)
+    id: str = field(default_factory=new_job_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A piece of deferred work. `payload` is JSON; `blob` holds uploaded bytes and is None in listings."""
+    """A piece of deferred work. `payload` is JSON; `blob` holds uploaded bytes and is None in listings.
+
+    `lease` names the worker that holds the job, and is None for everybody but that worker: what it writes counts as
+    long as the job still has this lease.
+    """
 
     id: str
     kind: str
@@ -163,6 +197,8 @@ class Job:
     attempts: int = 0
     error: ErrorInfo | None = None
     blob: bytes | None = field(default=None, repr=False)
+    tenant: str = DEFAULT_TENANT
+    lease: str | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -177,3 +213,15 @@ class Job:
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
         status, error = JobStatus(data["status"]), ErrorInfo.from_dict(data["error"])
         return cls(data["id"], data["kind"], status, {}, data["attempts"], error)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a request with an idempotency key did: one that comes again is answered with `response`, and does nothing.
+
+    `fingerprint` tells whether it is the same request.
+    """
+
+    key: str
+    fingerprint: str
+    response: Mapping[str, Any]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from domain.answers import Answer, Citation, Usage
 from domain.asking import Constraint, Message
+from domain.batches import BatchInfo
+from domain.calibration import CalibrationReport
 from domain.context import Context, ContextBill, Dropped
 from domain.documents import Block, BlockKind, Chunk, Document, LoadedDocument, Page, Passage, Sentence, Span
 from domain.errors import (
@@ -38,8 +40,10 @@ from domain.errors import (
 from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, DocumentStatus, IngestProgress, IngestReport
+from domain.maintenance import ReindexReport
 from domain.search import Encoding, Evidence, Query, ScoredChunk, ScoredSentence, TokenVectors
 from domain.search_result import SearchResult
+from domain.training import TrainingReport
 
 if TYPE_CHECKING:
     from fovea.client import AsyncClient, Client
@@ -58,8 +62,10 @@ _LAZY = {
 __all__ = [
     "Answer",
     "AsyncClient",
+    "BatchInfo",
     "Block",
     "BlockKind",
+    "CalibrationReport",
     "Chunk",
     "Citation",
     "Client",
@@ -96,6 +102,7 @@ __all__ = [
     "Page",
     "Passage",
     "Query",
+    "ReindexReport",
     "ScoredChunk",
     "ScoredSentence",
     "SearchResult",
@@ -104,6 +111,7 @@ __all__ = [
     "Span",
     "StorageError",
     "TokenVectors",
+    "TrainingReport",
     "Usage",
     "UsageError",
     "open_engine",

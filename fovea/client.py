@@ -21,9 +21,9 @@ import httpx
 
 from domain.answers import Answer
 from domain.errors import ConfigurationError, FoveaError
-from fovea import client_plans
+from fovea import client_batches, client_plans
 from fovea.client_calls import Call, Pause, Plan, Walk
-from fovea.client_replies import EventReader, ServiceError, result_of
+from fovea.client_replies import EventReader, ServiceError, lines_of_result, result_of
 from service.question_pool import ask_all
 
 __all__ = ["AsyncClient", "Client", "ServiceError"]
@@ -46,6 +46,11 @@ def _unreachable(error: httpx.TransportError, base_url: Any) -> ServiceError:
     if isinstance(error, httpx.TimeoutException):
         return ServiceError(f"The server at {base_url} did not answer in time.", code="service_timeout")
     return ServiceError(f"The server at {base_url} cannot be reached ({error}); is it running?")
+
+
+def _read(wanted: Call, response: httpx.Response) -> Any:
+    read = lines_of_result if wanted.lines else result_of
+    return read(response.status_code, response.content)
 
 
 def _sync(build: Callable[P, Plan[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -109,6 +114,13 @@ class Client:
     list_collections = _sync(client_plans.list_collections)
     create_collection = _sync(client_plans.create_collection)
     delete_collection = _sync(client_plans.delete_collection)
+    create_batch = _sync(client_batches.create_batch)
+    get_batch = _sync(client_batches.get_batch)
+    wait_for_batch = _sync(client_batches.wait_for_batch)
+    list_batches = _sync(client_batches.list_batches)
+    batch_results = _sync(client_batches.batch_results)
+    cancel_batch = _sync(client_batches.cancel_batch)
+    delete_batch = _sync(client_batches.delete_batch)
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
@@ -145,7 +157,7 @@ class Client:
             response = self._http.request(**wanted.arguments())
         except httpx.TransportError as error:
             raise _unreachable(error, self._http.base_url) from error
-        return result_of(response.status_code, response.content)
+        return _read(wanted, response)
 
     def _stream(self, arguments: dict[str, Any]) -> Iterator[str | Answer]:
         reader = EventReader()
@@ -187,6 +199,13 @@ class AsyncClient:
     list_collections = _async(client_plans.list_collections)
     create_collection = _async(client_plans.create_collection)
     delete_collection = _async(client_plans.delete_collection)
+    create_batch = _async(client_batches.create_batch)
+    get_batch = _async(client_batches.get_batch)
+    wait_for_batch = _async(client_batches.wait_for_batch)
+    list_batches = _async(client_batches.list_batches)
+    batch_results = _async(client_batches.batch_results)
+    cancel_batch = _async(client_batches.cancel_batch)
+    delete_batch = _async(client_batches.delete_batch)
 
     async def batch(self, questions: Iterable[str], **options: Any) -> AsyncIterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
@@ -241,7 +260,7 @@ class AsyncClient:
             response = await self._http.request(**arguments)
         except httpx.TransportError as error:
             raise _unreachable(error, self._http.base_url) from error
-        return result_of(response.status_code, response.content)
+        return _read(wanted, response)
 
     async def _stream(self, arguments: dict[str, Any]) -> AsyncIterator[str | Answer]:
         reader = EventReader()

@@ -34,10 +34,14 @@ class Call:
     params: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     upload: Upload | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lines: bool = False  # the reply is one JSON value a line
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for httpx."""
         arguments: dict[str, Any] = {"method": self.method, "url": self.path}
+        if self.headers:
+            arguments["headers"] = dict(self.headers)
         if self.params:
             arguments["params"] = {name: value for name, value in self.params.items() if value is not None}
         if self.upload is not None:

@@ -59,10 +59,11 @@ def ask(
     history: Sequence[Message] = (),
     document_ids: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
+    max_output_tokens: int | None = None,
 ) -> Plan[Answer]:
     """One answer with verified citations."""
     body = _question_body(question, max_tokens, collection, document_ids, metadata, history)
-    body |= {"constraints": list(constraints), "role": role, "think": think}
+    body |= {"constraints": list(constraints), "role": role, "think": think, "max_output_tokens": max_output_tokens}
     return Answer.from_dict((yield Call("POST", "/v1/ask", json=body)))
 
 
@@ -115,20 +116,33 @@ def ingest_bytes(
     collection: str = DEFAULT_COLLECTION,
     source: str | None = None,
     media_type: str | None = None,
+    progress: Callable[[IngestProgress], None] | None = None,
 ) -> Plan[DocumentOutcome]:
     """Index one file that is already in memory; `source` defaults to `name`."""
     upload = Upload(name, source or name, lambda: data, media_type)
     result = yield from _send(upload, collection)
-    return result if isinstance(result, DocumentOutcome) else (yield from _await_job(*result))
+    outcome = result if isinstance(result, DocumentOutcome) else (yield from _await_job(*result))
+    return _told(outcome, progress)
 
 
 def ingest_text(
-    text: str, *, title: str = "", collection: str = DEFAULT_COLLECTION, source: str | None = None
+    text: str,
+    *,
+    title: str = "",
+    collection: str = DEFAULT_COLLECTION,
+    source: str | None = None,
+    progress: Callable[[IngestProgress], None] | None = None,
 ) -> Plan[DocumentOutcome]:
     """Index a plain text; `source` defaults to an id made from the text."""
     body = {"text": text, "title": title, "collection": collection, "source": source}
     accepted = (yield Call("POST", "/v1/documents", json=body))["documents"][0]
-    return (yield from _await_job(accepted["id"], accepted["source"]))
+    return _told((yield from _await_job(accepted["id"], accepted["source"])), progress)
+
+
+def _told(outcome: DocumentOutcome, progress: Callable[[IngestProgress], None] | None) -> DocumentOutcome:
+    if progress:
+        progress(IngestProgress(1, 1, outcome.chunks, outcome.source))
+    return outcome
 
 
 def list_documents(

@@ -78,6 +78,16 @@ def result_of(status: int, body: bytes) -> Any:
         raise error_from_problem(_problem_of(status, b"")) from error
 
 
+def lines_of_result(status: int, body: bytes) -> list[Any]:
+    """The values of a reply that has one a line. Raises the error that a problem stands for."""
+    if not 200 <= status < 300:
+        result_of(status, body)
+    try:
+        return [json.loads(line) for line in body.split(b"\n") if line.strip()]
+    except ValueError as error:
+        raise error_from_problem(_problem_of(status, b"")) from error
+
+
 class EventReader:
     """Bytes of an event stream in, text parts and the Answer out. `finish` raises where the Answer never came."""
 

@@ -18,13 +18,18 @@ class ArrivingAnswer:
     """The answer as far as it has come: emits its text, keeps its account and its bound."""
 
     def __init__(self, outcome: Outcome, emit: Callable[[str], None]) -> None:
-        self.on_first_token: Callable[[], None] = lambda: None
+        self.begun = False  # the server has promised an answer, by its status
         self.alive = False  # the model has produced something: no retry, no first-token deadline any more
         self.done = False  # nothing further is to be read
         self._outcome, self._emit = outcome, emit
+        self._listeners: list[Callable[[], None]] = []
         self._bytes = 0
         self._saw_done = False
         self._half = ""
+
+    def add_listener(self, on_first_token: Callable[[], None]) -> None:
+        """Call this once the model has produced something."""
+        self._listeners.append(on_first_token)
 
     @property
     def complete(self) -> bool:
@@ -39,11 +44,20 @@ class ArrivingAnswer:
         chunk = parse_chunk(event)
         if chunk.alive and not self.alive:
             self.alive = True
-            self.on_first_token()
+            for listener in self._listeners:
+                listener()
         self._outcome.usage = chunk.usage or self._outcome.usage
         self._outcome.finish_reason = chunk.finish_reason or self._outcome.finish_reason
         if chunk.text:
             self._give(chunk.text)
+
+    def add_cut(self, event: str) -> None:
+        """Take what the end of the stream left of an event; half of one is no part of an answer, and no error."""
+        try:
+            self.add(event)
+        except GeneratorBadResponse:
+            if not self.complete:
+                raise truncated() from None
 
     def _give(self, text: str) -> None:
         """Emit the text as far as the cap allows; at the cap the answer ends as one cut for its length."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from domain.answers import Usage
 from domain.context import Context
@@ -78,10 +79,18 @@ class ExtractiveGenerator:
 
     def _parts(self, context: Context, outcome: Outcome) -> Iterator[str]:
         quotes = choose_quotes(quotable(context.evidence), self._max_sentences)
-        written = [context.abstention] if not quotes else _written(quotes)
-        yield from written
-        outcome.finish_reason = "stop"
-        outcome.usage = Usage(prompt_tokens=0, completion_tokens=self.count_tokens("".join(written)))
+        written = _written(quotes) if quotes else [context.abstention]
+        short = self._within(written, context.bill.reserve or self.max_output_tokens)
+        yield from short
+        outcome.finish_reason = "stop" if len(short) == len(written) else "length"
+        outcome.usage = Usage(prompt_tokens=0, completion_tokens=self.count_tokens("".join(short)))
+
+    def _within(self, written: list[str], most: int) -> list[str]:
+        """The first parts, `most` tokens long together; the first of them always, since half a quote is none."""
+        sizes = accumulate(self.count_tokens(part) for part in written)
+        return [
+            part for place, (part, size) in enumerate(zip(written, sizes, strict=True)) if not place or size <= most
+        ]
 
 
 def quotable(evidence: Sequence[Evidence]) -> list[_Quote]:

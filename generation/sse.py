@@ -12,6 +12,7 @@ import codecs
 import re
 
 MAX_EVENT_CHARACTERS = 512 * 1024  # twice the longest answer that is kept; a single larger event is no token
+_FIELDS = ("", "event", "id", "retry")  # the empty name is a comment's
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -30,17 +31,34 @@ class EventStream:
         self._size = 0
         self._started = False
         self._skip_newline = False
+        self._broken: UnicodeDecodeError | None = None
+        self.foreign = False  # a line came that no event stream has: of a page, or of bare JSON
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The events that this chunk completes."""
-        return self._take(self._decoder.decode(chunk))
+        """The events that this chunk completes. What is no UTF-8 is raised after the events before it were given out,
+        with the next call where there are such: how the bytes were cut must not decide which events arrive.
+        """
+        self._check()
+        try:
+            return self._take(self._decoder.decode(chunk))
+        except UnicodeDecodeError as error:
+            events = self._take(error.object[: error.start].decode())
+            if not events:
+                raise
+            self._broken = error
+            return events
 
     def finish(self) -> list[str]:
         """The event that the end of the stream leaves open, if any; half a character raises UnicodeDecodeError."""
+        self._check()
         events = self._take(self._decoder.decode(b"", final=True))
         if self._line:
-            self._end_line()
+            self._end_line(cut=True)
         return events + self._dispatch()
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     def _take(self, text: str) -> list[str]:
         text = self._without_seams(text)
@@ -72,16 +90,18 @@ class EventStream:
         if piece:
             self._line.append(piece)
 
-    def _end_line(self) -> list[str]:
+    def _end_line(self, cut: bool = False) -> list[str]:
         line = "".join(self._line)
         self._line.clear()
         if not line:
             return self._dispatch()
-        name, _, value = line.partition(":")
+        name, colon, value = line.partition(":")
         if name == "data":
             self._data.append(value.removeprefix(" "))
         else:
             self._size -= len(line)  # comments and other fields are not kept
+            unfinished = cut and not colon and any(field.startswith(name) for field in (*_FIELDS, "data"))
+            self.foreign = self.foreign or not (name in _FIELDS or unfinished)
         return []
 
     def _dispatch(self) -> list[str]:

@@ -5,7 +5,7 @@ The account belongs to one answer, so it lives on the iterator and never on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from domain.answers import Usage
@@ -17,17 +17,19 @@ class Outcome:
 
     usage: Usage | None = None
     finish_reason: str | None = None
+    model: str | None = None
 
 
 class Generation(Iterator[str]):
-    """An answer in parts. Read `usage`, `truncated` and `filtered` once the last part has come.
+    """An answer in parts. Read `usage`, `model`, `truncated` and `filtered` once the last part has come.
 
     Closing it early, or dropping it, ends the work behind it: an upstream call is cancelled.
     """
 
-    def __init__(self, parts: Iterator[str], outcome: Outcome) -> None:
+    def __init__(self, parts: Iterator[str], outcome: Outcome, cancel: Callable[[], None] = lambda: None) -> None:
         self._parts = parts
         self._outcome = outcome
+        self._cancel = cancel
 
     def __next__(self) -> str:
         return next(self._parts)
@@ -37,6 +39,17 @@ class Generation(Iterator[str]):
         close = getattr(self._parts, "close", None)
         if close is not None:
             close()
+
+    def cancel(self) -> None:
+        """End the answer from another thread, also while its next part is waited for; that wait then raises
+        GenerationCancelled. Returns at once.
+        """
+        self._cancel()
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, where several could; None where there is only one."""
+        return self._outcome.model
 
     @property
     def usage(self) -> Usage | None:

@@ -6,7 +6,9 @@ searched for what tells one refusal from another.
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +18,8 @@ from domain.errors import GenerationError, GeneratorBadResponse, GeneratorUnreac
 RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 10.0  # a server that asks for more gets no second call within this request
+_LONGEST_RETRY_AFTER = 60  # seconds that our own callers are asked to wait: a server's 1e9 must not reach them
+_RETRY_AFTER = 5  # where the server does not say
 
 # status -> (code, what to do)
 _REFUSALS = {
@@ -25,17 +29,24 @@ _REFUSALS = {
     404: ("llm_model_not_found", "check base_url and the model's name"),
     413: ("llm_context_length", "lower the context window to that of the model"),
 }
+# OpenAI and vLLM: "maximum context length is 4096 tokens"; llama.cpp: "n_ctx": 4096.
+_WINDOW = re.compile(r"(?:maximum context length is|\"n_ctx\":)\s{0,4}(\d{2,8})")
 _CONTEXT_WORDS = ("context_length", "context length", "context size", "maximum context", "too many tokens")
 
 
-def refused(status: int, body: str, where: str) -> GenerationError:
+def refused(status: int, body: str, where: str, headers: Mapping[str, str]) -> GenerationError:
     """The error for a status that is not worth a retry, or that retries did not cure."""
     if status == 429:
-        return GeneratorUnreachable(
+        limited = GeneratorUnreachable(
             f"The language model server at {where} refuses further requests for now (status 429); try again later, "
             "or raise its rate limit.",
             code="llm_rate_limited",
         )
+        asked = _retry_after(headers.get("retry-after"))
+        limited.retry_after_seconds = (
+            _RETRY_AFTER if asked is None else math.ceil(min(max(asked, 1), _LONGEST_RETRY_AFTER))
+        )
+        return limited
     if status in RETRYABLE_STATUSES or status >= 500:
         return GeneratorUnreachable(
             f"The language model server at {where} failed (status {status}); try again, or look at its log.",
@@ -44,14 +55,23 @@ def refused(status: int, body: str, where: str) -> GenerationError:
     code, advice = _REFUSALS.get(status, ("llm_rejected", "check the model's settings"))
     if status in (400, 422) and any(words in body.casefold() for words in _CONTEXT_WORDS):
         code, advice = _REFUSALS[413]
+        window = _window(body)
+        if window:
+            advice = f"{advice}, {window} tokens"
     return GeneratorBadResponse(
         f"The language model server at {where} refused the request (status {status}): {advice}.", code=code
     )
 
 
-def rejects_stream_options(status: int, body: str) -> bool:
-    """True when a server says that it does not know `stream_options`; the request is then sent without it."""
-    return status in (400, 422) and "stream_options" in body
+def is_failure(status: int) -> bool:
+    """True for a status by which a server says that it is not well; others only mind the request, or its rate."""
+    return status >= 500 or status == 408
+
+
+def _window(body: str) -> int | None:
+    """The context window that a refusal for length names; of the body's words only this number is passed on."""
+    found = _WINDOW.search(body)
+    return int(found[1]) if found else None
 
 
 def retry_delay(attempt: int, headers: Mapping[str, str]) -> float | None:

@@ -107,7 +107,7 @@ class Fetcher:
 
     def _target(self, url: str, clock: Clock) -> _Target:
         parsed = parse_url(url, self._ports)
-        host, port = parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80)
+        host, port = parsed.raw_host.decode("ascii"), _port(parsed)
         addresses = literal_address(host) or self._resolve(host, port, url, clock)
         if not self._allow_private:
             for address in addresses:
@@ -188,8 +188,8 @@ def parse_url(url: str, ports: frozenset[int] | None) -> httpx.URL:
         raise forbidden(url, "it is too long, or holds spaces, backslashes or characters that must be percent-encoded")
     try:
         parsed = httpx.URL(url)
-        # The host is decoded when it is read, and "xn--" followed by nonsense fails there.
-        port, host = parsed.port, parsed.host
+        # The host is decoded when it is read, and "xn--" followed by nonsense fails there; asked for is what was sent.
+        port, host = parsed.port, parsed.host and parsed.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError) as error:  # UnicodeError, and with it IDNA's own, is a ValueError
         raise forbidden(url, f"it is not a valid URL ({error})") from error
     if parsed.scheme not in ("http", "https"):
@@ -198,10 +198,14 @@ def parse_url(url: str, ports: frozenset[int] | None) -> httpx.URL:
         raise forbidden(url, "it names no host")
     if parsed.userinfo or "@" in re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         raise forbidden(url, "it carries credentials")
-    if ports is not None and (port or (443 if parsed.scheme == "https" else 80)) not in ports:
+    if port == 0 or (ports is not None and _port(parsed) not in ports):
         raise forbidden(url, f"port {port} is not allowed")
     check_host(url, host)
     return parsed
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port if url.port is not None else (443 if url.scheme == "https" else 80)
 
 
 def _system_resolver(host: str, port: int) -> Sequence[str]:
@@ -226,6 +230,9 @@ def _send(client: httpx.Client, target: _Target, clock: Clock) -> httpx.Response
         except httpx.ConnectError as error:
             last = error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            # httpx reads the address of a redirect even where it is told not to follow any.
+            if isinstance(error, httpx.InvalidURL) or "location header" in str(error):
+                raise forbidden(str(target.url), f"it redirects to something that is no URL ({error})") from error
             raise clock.failure(error) from error
     raise clock.failure(last or httpx.ConnectError("no address"))
 

@@ -36,6 +36,7 @@ _MAX_BYTES_AHEAD = 64 * 2**20
 # So long the encoder waits for more chunks to fill its window with. Small documents are prepared within a millisecond
 # and fill it; while a parser works for seconds, a small batch now is better than an idle encoder.
 _PATIENCE_SECONDS = 0.05
+_SILENCE_SECONDS = 1.0  # so often progress is reported at least, while all wait for a parser
 
 
 class IngestionPipeline:
@@ -149,7 +150,7 @@ class _Run:
         return self._outcomes
 
     def _step(self) -> None:
-        prepared = self._preparation.poll(_PATIENCE_SECONDS if len(self._backlog) else None)
+        prepared = self._next()
         if prepared is not None:
             self._take(prepared)
         if self._backlog.full or prepared is None:
@@ -159,6 +160,14 @@ class _Run:
                 self._report(self._entries[0].prepared.source if self._entries else self._outcomes[-1].source)
         while self._entries and _is_ready(self._entries[0]):
             self._finish(self._entries.popleft())
+
+    def _next(self) -> Prepared | None:
+        if len(self._backlog):
+            return self._preparation.poll(_PATIENCE_SECONDS)
+        # A parser may take a minute: whoever follows the run hears of it meanwhile, and may end it by an error.
+        while not self._preparation.ready(_SILENCE_SECONDS):
+            self._report(self._outcomes[-1].source if self._outcomes else "")
+        return self._preparation.poll(None)
 
     def _take(self, prepared: Prepared) -> None:
         encoded = None

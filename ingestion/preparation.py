@@ -118,6 +118,14 @@ class Preparation:
         self._tasks.popleft()
         return head.result
 
+    def ready(self, seconds: float) -> bool:
+        """Wait up to `seconds` for the next input; True when `poll(None)` would not have to wait."""
+        self.advance()
+        if self._tasks and self._tasks[0].result is None:
+            self._tasks[0].wait(seconds)
+            self.advance()
+        return not self._tasks or self._tasks[0].result is not None
+
     @property
     def exhausted(self) -> bool:
         return self._items is None and not self._tasks and self._fault is None

@@ -6,13 +6,15 @@ results travel through pipes as lengths, JSON and raw UTF-8; nothing that the ch
 result is checked like any other input.
 
 What holds the child: limits on memory, CPU time, file size and open files; an own session that is killed as a whole
-on timeout; no network (a network namespace where the kernel allows it, an audit hook everywhere); an empty
-environment, so no secret of the parent is in reach; and a watch on its parent, so that it does not outlive it.
+on timeout; no network, no file but those of the libraries, no further process (`ingestion.confinement`: by the kernel
+where it can, else for Python code only, which is logged); an empty environment, so no secret of the parent is in
+reach; and a watch on its parent, so that it does not outlive it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import signal
@@ -28,6 +30,9 @@ from typing import IO, Any
 
 from domain.documents import Block, BlockKind, LoadedDocument, Page, Span
 from domain.errors import DomainError, LoadError
+from ingestion.confinement import MECHANISMS
+
+log = logging.getLogger(__name__)
 
 _HEAD = struct.Struct("!QQ")  # a frame: length of the JSON part, length of the raw part, then both
 _BOOT = (
@@ -43,7 +48,8 @@ _START_SECONDS = 60.0  # a cold disk and a busy machine
 class Sandbox:
     """Loads documents in a child process, one at a time; use one sandbox a thread for more.
 
-    `loaders` names further loaders as "module:attribute" (a class or an object), tried before the built-in ones.
+    `loaders` names further loaders as "module:attribute" (a class or an object), tried before the built-in ones;
+    `readable` names files and folders that such a loader may read, beside its own package and installed libraries.
     The child starts with the first document. Close the sandbox, or use it as a context manager.
     """
 
@@ -56,6 +62,7 @@ class Sandbox:
         max_text_chars: int = 100_000_000,
         documents_per_child: int = 1000,
         loaders: Sequence[str] = (),
+        readable: Sequence[str] = (),
     ) -> None:
         self._wall_seconds = wall_seconds
         self._max_text_chars = max_text_chars
@@ -67,12 +74,14 @@ class Sandbox:
                 "wall_seconds": wall_seconds,
                 "max_text_chars": max_text_chars,
                 "loaders": list(loaders),
+                "readable": [os.path.realpath(path) for path in readable],
                 "parent": os.getpid(),
             }
         )
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._closed = False
+        self._confinement: tuple[str, ...] = ()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -108,9 +117,16 @@ class Sandbox:
         """The process id of the running child; None when there is none."""
         return self._child.pid if self._child else None
 
+    @property
+    def confinement(self) -> tuple[str, ...]:
+        """Those of `ingestion.confinement.MECHANISMS` that hold the child; empty before the first document."""
+        return self._confinement
+
     def _exchange(self, request: Mapping[str, Any], data: bytes) -> LoadedDocument:
         child = self._ready_child()
         try:
+            if child.served == 0:
+                self._note(child.greeting())
             reply, text = child.exchange(request, data, self._wall_seconds, 4 * self._max_text_chars + 1024)
         except (_ChildTimeout, _ChildGone, _BadFrame) as failure:
             error = _failure(failure, child, self._wall_seconds)
@@ -119,6 +135,14 @@ class Sandbox:
         if reply.get("retire") or child.served >= self._documents_per_child:
             self._discard(gently=True)
         return _document(reply, text)
+
+    def _note(self, greeting: Mapping[str, Any]) -> None:
+        """Keep what holds the child; say it once where the kernel grants less than it could."""
+        granted = tuple(map(str, greeting.get("confinement", ())))
+        missing = [name for name in MECHANISMS if name not in granted]
+        if missing and granted != self._confinement:
+            log.warning("Parsers run without %s: this system does not grant it.", " and ".join(missing))
+        self._confinement = granted
 
     def _ready_child(self) -> _Child:
         if self._child is None:
@@ -164,13 +188,14 @@ class _Child:
         os.set_blocking(self._to, False)
         os.set_blocking(self._from, False)
 
+    def greeting(self) -> dict[str, Any]:
+        """What a child says once it has finished its imports; they are not the first document's fault."""
+        return self._receive(b"", time.monotonic() + _START_SECONDS, 0)[0]
+
     def exchange(
         self, request: Mapping[str, Any], data: bytes, seconds: float, max_text: int
     ) -> tuple[dict[str, Any], bytes]:
         """Send a request and wait for its reply: the JSON part and the text. Reading starts before writing ends."""
-        if self.served == 0:
-            # The greeting of a child that has finished its imports; they are not the first document's fault.
-            self._receive(b"", time.monotonic() + _START_SECONDS, 0)
         self.served += 1
         meta = json.dumps(request).encode()
         return self._receive(_HEAD.pack(len(meta), len(data)) + meta, time.monotonic() + seconds, max_text, data)

@@ -5,12 +5,12 @@ It imports the loaders and nothing else of ours; no torch, no database.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
 import logging
 import os
+import re
 import signal
 import struct
 import sys
@@ -22,28 +22,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 from domain.documents import LoadedDocument
 from domain.errors import LoadError
+from ingestion.confinement import confine
 from ingestion.loaders.registry import LoaderRegistry, default_loaders
 
 if TYPE_CHECKING:
     from domain.protocols import DocumentLoader  # imports numpy, which a parser process can do without
 
 _HEAD = struct.Struct("!QQ")
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
 _OUTPUT_BYTES = 64 * 1024  # what the child may write to any file, its stderr included
 _OPEN_FILES = 64
+_STATUS_BYTES = 8192  # of /proc/self/status, which has about 1,500
 _COLLECT_BYTES = 1 << 20  # a collection takes milliseconds, more than reading a small file
-_FORBIDDEN_EVENTS = (
-    "socket.",
-    "subprocess.",
-    "os.exec",
-    "os.posix_spawn",
-    "os.system",
-    "os.fork",
-    "pickle.",
-    "ftplib.",
-    "urllib.",
-)
 
 
 def main(config_json: str) -> None:
@@ -53,23 +42,26 @@ def main(config_json: str) -> None:
     warnings.simplefilter("ignore")
     logging.disable()
     registry = LoaderRegistry((*default_loaders(), *map(_named_loader, config["loaders"])))
-    lock_in(config["memory_bytes"])
+    memory = _PeakMemory()
+    granted = lock_in(config["memory_bytes"], config["readable"])
     threading.Thread(target=_die_with_parent, args=(config["parent"],), daemon=True).start()
-    _send(replies, {"ready": True}, b"")
+    _send(replies, {"ready": True, "confinement": granted}, b"")
     while (request := _receive(requests)) is not None:
         start_clock(config["cpu_seconds"], config["wall_seconds"])
         meta, text = _answer(registry, *request, max_chars=config["max_text_chars"])
         signal.alarm(0)
-        meta["retire"] = meta.get("retire", False) or _peak_bytes() > config["memory_bytes"] // 2
+        meta["retire"] = meta.get("retire", False) or memory.peak() > config["memory_bytes"] // 2
         _send(replies, meta, text)
         if len(request[1]) + len(text) > _COLLECT_BYTES:
             del request, meta, text
             gc.collect()
 
 
-def lock_in(memory_bytes: int) -> None:
-    """Give up what a parser does not need: network, further processes, big files, unlimited memory."""
-    _leave_network()
+def lock_in(memory_bytes: int, readable: Sequence[str] = ()) -> tuple[str, ...]:
+    """Give up what a parser does not need: unlimited memory, big files, then all that `confine` can take away.
+
+    Returns what `confine` does.
+    """
     for name, value in (
         ("RLIMIT_AS", memory_bytes),
         ("RLIMIT_FSIZE", _OUTPUT_BYTES),
@@ -77,7 +69,7 @@ def lock_in(memory_bytes: int) -> None:
         ("RLIMIT_CORE", 0),
     ):
         _limit(name, value, value)
-    sys.addaudithook(_refuse)
+    return confine(readable)
 
 
 def start_clock(cpu_seconds: float, wall_seconds: float) -> None:
@@ -97,24 +89,6 @@ def _limit(name: str, soft: int, hard: int | None) -> None:
         resource.setrlimit(kind, (soft if ceiling == resource.RLIM_INFINITY else min(soft, ceiling), ceiling))
     except (ImportError, AttributeError, ValueError, OSError):
         return
-
-
-def _leave_network() -> None:
-    """Move to a network namespace without any interface, where the kernel lets an ordinary process do so."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-    except (OSError, AttributeError):
-        return
-
-
-def _refuse(event: str, _: tuple[Any, ...]) -> None:
-    # An audit hook cannot be removed; it stops parsers written in Python, the namespace stops the others.
-    if event.startswith(_FORBIDDEN_EVENTS):
-        raise PermissionError(f"{event} is not allowed while a document is read")
 
 
 def _die_with_parent(parent: int) -> None:
@@ -212,15 +186,23 @@ def _plain(metadata: dict[str, Any]) -> Any:
     return json.loads(json.dumps(metadata, default=str, allow_nan=False))
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process has held; 0 where the system does not say."""
-    try:
-        # Not getrusage: its maximum outlives exec, so the child of a large server would look large from the start.
-        with open("/proc/self/status", encoding="ascii") as status:
-            line = next(line for line in status if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    except (OSError, StopIteration):
-        return _peak_of_rusage()
+class _PeakMemory:
+    """The most memory that this process has held. Opened before the process is confined and loses sight of /proc."""
+
+    def __init__(self) -> None:
+        try:
+            # Not getrusage: its maximum outlives exec, so the child of a large server would look large from the start.
+            self._status: IO[bytes] | None = open("/proc/self/status", "rb", buffering=0)
+        except OSError:
+            self._status = None
+
+    def peak(self) -> int:
+        """In bytes; 0 where the system does not say."""
+        if self._status is None:
+            return _peak_of_rusage()
+        self._status.seek(0)
+        found = re.search(rb"VmHWM:\s+(\d+)", self._status.read(_STATUS_BYTES))
+        return int(found.group(1)) * 1024 if found else _peak_of_rusage()
 
 
 def _peak_of_rusage() -> int:

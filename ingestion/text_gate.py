@@ -1,8 +1,9 @@
 r"""The one gate that every text passes on its way in: documents, questions, names.
 
 What goes: characters that nobody can see and that change what a machine reads. They hide instructions (tag
-characters, zero-width text), reorder what a person sees (bidi overrides), break databases (NUL, lone surrogates) or
-drive a terminal (control characters). What stays is the author's text, in normal form NFC with `\\n` line ends.
+characters, variation selectors, zero-width text), reorder what a person sees (bidi overrides), break databases (NUL,
+lone surrogates) or drive a terminal (control characters). What stays is the author's text, in normal form NFC with
+`\\n` line ends.
 
 Joiners are the exception among the invisible: Persian, Hindi and family emoji are misspelt without them, so a
 ZWJ or ZWNJ stays between two letters of a script that needs it, after a virama, and between two emoji.
@@ -34,6 +35,11 @@ _INVISIBLE: Mapping[str, str] = MappingProxyType(
         "bidi": r"\u202a-\u202e\u2066-\u2069",
         "zero_width": r"\u200b\u2060-\u2064\u206a-\u206f\ufeff\u180e",
         "tag": r"\U000e0000-\U000e007f",
+        # Glyph variants of Han and mathematical letters. They change no meaning, and 256 of them spell out any bytes.
+        "variation_selector": r"\ufe00-\ufe0d\U000e0100-\U000e01ef",
+        # What Unicode tells programs to ignore: fillers, annotations, shorthand and music controls, unassigned ones.
+        "ignorable": r"\u034f\u2065\u3164\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+        r"\U000e0080-\U000e00ff\U000e01f0-\U000e0fff",
         "noncharacter": r"\ufdd0-\ufdef\ufffe\uffff",
     }
 )
@@ -42,6 +48,11 @@ _KINDS = {name: re.compile(f"[{members}]") for name, members in _INVISIBLE.items
 _LOOSE_JOINER = re.compile(
     rf"\u200c(?!(?<=[{_JOINING}]\u200c)[{_JOINING}])"
     rf"|(?<![{_VIRAMA}])\u200d(?!(?<=[{_JOINING}]\u200d)[{_JOINING}]|(?<=[{_EMOJI}\ufe0f]\u200d)[{_EMOJI}])"
+)
+# Text or emoji style, once behind a sign that has both; anywhere else it is as invisible as the others.
+_LOOSE_SELECTOR = re.compile(
+    rf"(?<![{_EMOJI}\u00a9\u00ae\u203c\u2049\u2122\u2139\u231a-\u23ff\u24c2\u25aa-\u25fe\u3030\u303d\u3297\u3299#*0-9])"
+    r"[\ufe0e\ufe0f]"
 )
 _LINE_END = re.compile(r"\r\n?")
 
@@ -68,9 +79,10 @@ def clean(text: str) -> CleanText:
         text = _LINE_END.sub("\n", text)
     text, removed = _without_invisible(text)
     if not text.isascii():
-        text, joiners = _LOOSE_JOINER.subn("", text)
-        if joiners:
-            removed["joiner"] = joiners
+        for kind, loose in (("variation_selector", _LOOSE_SELECTOR), ("joiner", _LOOSE_JOINER)):
+            text, count = loose.subn("", text)
+            if count:
+                removed[kind] = removed.get(kind, 0) + count
         # Last, because a removal can bring a letter and its accent together.
         text = unicodedata.normalize("NFC", text)
     return CleanText(text, MappingProxyType(removed))

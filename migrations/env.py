@@ -11,6 +11,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
+from service.failpoints import failpoint
 from service.storage.tables import Identifier, StoredText, metadata
 
 
@@ -29,6 +30,7 @@ def _run(connection: Connection) -> None:
         transactional_ddl=True,
         render_as_batch=connection.dialect.name == "sqlite",
         render_item=_render,
+        on_version_apply=lambda **_: failpoint("migrate.step"),
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from context.abstention import nearest_of_evidence
 from context.citations import resolve_citations
 from context.mark_stream import MarkStream
 from domain.answers import Answer, Usage
 from domain.asking import AskOptions
-from domain.errors import GenerationError
+from domain.errors import ContextBudgetError, GenerationCancelled, GenerationError
 from domain.search import Filters
 from domain.search_result import SearchResult
+from service.cancelling import AnswerStream, Cancellation
+from service.clean_stream import CleanStream
 from service.parts import Parts
 from service.searching import search_evidence
 from service.stopwatch import Stopwatch
@@ -21,39 +24,62 @@ from service.stopwatch import Stopwatch
 log = logging.getLogger(__name__)
 
 
-def stream_answer(parts: Parts, question: str, options: AskOptions, filters: Filters) -> Iterator[str | Answer]:
-    """Search, then yield the answer's text in parts and the Answer. Closing the iterator cancels the model's call."""
+def stream_answer(parts: Parts, question: str, options: AskOptions, filters: Filters) -> AnswerStream:
+    """Search, then yield the answer's text in parts and the Answer. Closing or cancelling the stream cancels the
+    model's call.
+    """
+    return AnswerStream(partial(_stream, parts, question, options, filters))
+
+
+def _stream(
+    parts: Parts, question: str, options: AskOptions, filters: Filters, cancellation: Cancellation
+) -> Iterator[str | Answer]:
     clock = Stopwatch()
-    found = search_evidence(parts, question, options, filters, clock)
+    cancellation.check()
+    found = _with_answer_length(search_evidence(parts, question, options, filters, clock), options.max_output_tokens)
+    cancellation.check()
     abstention = found.context.abstention
     if abstention:  # no model is asked what the documents do not say
         yield abstention
         yield answered(parts, abstention, found, parts.generator.model, Usage(0, 0), clock)
     else:
-        yield from generate_answer(parts, found, clock)
+        yield from generate_answer(parts, found, clock, cancellation)
 
 
-def generate_answer(parts: Parts, found: SearchResult, clock: Stopwatch) -> Iterator[str | Answer]:
-    """Yield the model's text in parts, its marks checked, then the Answer.
+def generate_answer(
+    parts: Parts, found: SearchResult, clock: Stopwatch, cancellation: Cancellation
+) -> Iterator[str | Answer]:
+    """Yield the model's text in parts, through the gate and its marks checked, then the Answer.
 
     A model that fails before its first word is replaced by the fallback where there is one; otherwise its
-    GenerationError is raised.
+    GenerationError is raised, or ContextBudgetError where the prompt was longer than the model takes.
     """
     collected = list[str]()
-    marks = MarkStream(item.mark for item in found.evidence)
+    gate, marks = CleanStream(parts.clean_text), MarkStream(item.mark for item in found.evidence)
     try:
         with clock.stage("generate"):
             stream = parts.generator.generate(found.context)
+            cancellation.stops(getattr(stream, "cancel", lambda: None))
             for part in stream:
                 collected.append(part)
-                if shown := marks.feed(part):
+                if shown := marks.feed(gate.feed(part)):
                     yield shown
-            if shown := marks.finish():
+            if shown := marks.feed(gate.finish()) + marks.finish():
                 yield shown
+        cancellation.check()  # a generator that cannot be cancelled has run to its end
         usage = getattr(stream, "usage", None)  # what the model itself reports outranks our count
-        yield answered(parts, "".join(collected), found, parts.generator.model, usage, clock)
+        model = getattr(stream, "model", None) or parts.generator.model
+        answer = answered(parts, "".join(collected), found, model, usage, clock)
+        truncated, filtered = (bool(getattr(stream, name, False)) for name in ("truncated", "filtered"))
+        yield replace(answer, truncated=truncated, filtered=filtered)
+    except GenerationCancelled:
+        raise
     except GenerationError as error:
-        if collected or parts.fallback is None:
+        if collected:
+            raise
+        if parts.fallback is None:
+            if error.code == "llm_context_length":
+                raise _too_long(error, found) from error
             raise
         log.warning("model_failed code=%s fallback=%s", error.code, parts.fallback.model)
         with clock.stage("generate"):
@@ -87,6 +113,21 @@ def answered(
         degraded=degraded,
         sentences=cited.sentences,
         removed_marks=cited.removed_marks,
+    )
+
+
+def _with_answer_length(found: SearchResult, most: int | None) -> SearchResult:
+    """The search with no more kept free for the answer than its caller wants: generators write no longer ones."""
+    if most is None or most >= found.bill.reserve:
+        return found
+    return replace(found, context=replace(found.context, bill=replace(found.bill, reserve=most)))
+
+
+def _too_long(error: GenerationError, found: SearchResult) -> ContextBudgetError:
+    """What a caller can do about a model whose window is smaller than the configured one."""
+    return ContextBudgetError(
+        f"The model does not take a prompt of about {found.bill.total} tokens. Ask with a lower max_tokens, or lower "
+        f"context.prompt_limit ({found.bill.limit}). {error.message}"
     )
 
 

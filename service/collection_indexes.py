@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.protocols import DocumentStore, LexicalIndex, VectorIndex
 from domain.search import FloatArray, Hit
+from service.failpoints import failpoint
 from service.pending_writes import PendingWrites
 
 
@@ -28,9 +29,12 @@ class CollectionIndexes:
         if writes.retired:
             self.vector.remove(writes.retired)
             self.lexical.remove(writes.retired)
+        failpoint("index.removed")
         if keys:
             self.vector.add(keys, vectors)
+            failpoint("index.vectors")
             self.lexical.add(keys, texts)
+        failpoint("index.words")
 
     def close(self) -> None:
         """Let go of threads and working files, where an index has any: `close` is no verb of the protocols."""
@@ -38,8 +42,10 @@ class CollectionIndexes:
             getattr(index, "close", lambda: None)()
 
 
-def follow_vectors(index: VectorIndex, store: DocumentStore, collection: str, since: int) -> int:
-    """Bring an index at generation `since` up to date from SQL; how many keys changed."""
+def follow_vectors(
+    index: VectorIndex, store: DocumentStore, collection: str, since: int, tell: Callable[[int], None] | None = None
+) -> int:
+    """Bring an index at generation `since` up to date from SQL; how many keys changed. `tell` is told as it goes."""
     # Retired first, added afterwards: a key that is retired and added again in between must end up in.
     retired = store.retired_since(collection, since) if since else []
     if retired:
@@ -48,16 +54,24 @@ def follow_vectors(index: VectorIndex, store: DocumentStore, collection: str, si
     for keys, vectors in store.iter_vectors(collection, since=since):
         index.add(keys, vectors)
         changed += len(keys)
+        if tell is not None:
+            tell(changed)
     return changed
 
 
-def follow_texts(index: LexicalIndex, store: DocumentStore, collection: str, since: int) -> None:
+def follow_texts(
+    index: LexicalIndex, store: DocumentStore, collection: str, since: int, tell: Callable[[int], None] | None = None
+) -> None:
     """As `follow_vectors`, for words."""
     retired = store.retired_since(collection, since) if since else []
     if retired:
         index.remove(retired)
+    done = 0
     for keys, texts in store.iter_texts(collection, since=since):
         index.add(keys, texts)
+        done += len(keys)
+        if tell is not None:
+            tell(done)
 
 
 class NoVectors:

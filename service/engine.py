@@ -27,13 +27,16 @@ from domain.errors import FoveaError, UsageError
 from domain.evaluation import EvaluationReport
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
+from domain.maintenance import ReindexReport
 from domain.search import DEFAULT_COLLECTION, Filters
 from domain.search_result import SearchResult
 from domain.training import TrainingReport
 from service.answering import stream_answer
 from service.calibration.calibrator import DEFAULT_TARGET, Calibrator
+from service.cancelling import AnswerStream
 from service.explaining import DEFAULT_CHUNKS, explain_document
 from service.labelled_questions import QuestionSource, questions_from
+from service.maintenance.reindexing import reindex_collection
 from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.question_pool import ask_all
@@ -81,17 +84,24 @@ class Engine:
         collection: str = DEFAULT_COLLECTION,
         source: str | None = None,
         media_type: str | None = None,
+        progress: Callable[[IngestProgress], None] | None = None,
     ) -> DocumentOutcome:
         """Index one file that is already in memory, for example an upload; `source` defaults to `name`."""
         with self._write_lock:
-            return self._parts.ingestion.ingest_bytes(data, name, collection, source, media_type)
+            return self._parts.ingestion.ingest_bytes(data, name, collection, source, media_type, progress)
 
     def ingest_text(
-        self, text: str, *, title: str = "", collection: str = DEFAULT_COLLECTION, source: str | None = None
+        self,
+        text: str,
+        *,
+        title: str = "",
+        collection: str = DEFAULT_COLLECTION,
+        source: str | None = None,
+        progress: Callable[[IngestProgress], None] | None = None,
     ) -> DocumentOutcome:
         """Index a plain text; `source` defaults to an id made from the text."""
         with self._write_lock:
-            return self._parts.ingestion.ingest_text(text, title, collection, source)
+            return self._parts.ingestion.ingest_text(text, title, collection, source, progress)
 
     def list_documents(
         self, collection: str | None = None, limit: int = 100, after: str | None = None
@@ -133,10 +143,20 @@ class Engine:
             self._parts.indexes.drop(name)
             self._parts.scoring.forget(name)
 
-    def reindex(self, collection: str = DEFAULT_COLLECTION) -> None:
-        """Rebuild the indexes of a collection from SQL, without calling the encoder."""
+    def reindex(
+        self,
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        embed: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> ReindexReport:
+        """Rebuild the indexes of a collection from SQL, without calling the encoder; searches go on meanwhile.
+
+        `embed` first gives every chunk a vector of the configured encoder, all of them or none: what a collection
+        needs whose encoder was changed. `progress(what, done, total)` counts chunks. Raises NotFound.
+        """
         with self._write_lock:
-            self._parts.indexes.rebuild(collection)
+            return reindex_collection(self._parts, collection, embed, progress)
 
     def calibrate(
         self,
@@ -240,6 +260,7 @@ class Engine:
         history: Sequence[Message] = (),
         document_ids: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        max_output_tokens: int | None = None,
     ) -> Answer:
         """One answer with verified citations. Raises GenerationError when the model fails and no fallback is
         allowed.
@@ -254,6 +275,7 @@ class Engine:
             history=history,
             document_ids=document_ids,
             metadata=metadata,
+            max_output_tokens=max_output_tokens,
         )
         assert isinstance(answer, Answer)  # the last item of a stream
         return answer
@@ -270,9 +292,13 @@ class Engine:
         history: Sequence[Message] = (),
         document_ids: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
-    ) -> Iterator[str | Answer]:
-        """Yield the answer's text in parts, then the Answer. Closing the iterator cancels the model's call."""
-        options = AskOptions(max_tokens, tuple(Constraint(text) for text in constraints), role, think, tuple(history))
+        max_output_tokens: int | None = None,
+    ) -> AnswerStream:
+        """Yield the answer's text in parts, then the Answer. Closing the iterator cancels the model's call; its
+        `cancel` does so from another thread, while a part is waited for.
+        """
+        rules = tuple(Constraint(text) for text in constraints)
+        options = AskOptions(max_tokens, rules, role, think, tuple(history), max_output_tokens)
         filters = Filters(collection, frozenset(document_ids), dict(metadata or {}))
         return stream_answer(self._parts, question, options, filters)
 

@@ -23,8 +23,9 @@ from domain.protocols import (
     TokenEncoder,
     VectorIndex,
 )
+from service.encoder_queue import EncoderQueue
 from service.ingester import Expand
-from service.lazy import LazyEncoder, Once
+from service.lazy import Once
 from service.plugins import resolve
 from service.settings import EncoderSettings, GenerationSettings, IngestionSettings, Settings
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from context.selection import SelectionPolicy
     from context.templates import Wordings
     from domain.training import Levels
+    from generation.endpoint import ModelServer
     from ingestion.loader_pool import LoaderPool
     from ingestion.sources import SourceItem
     from retrieval.embedders.split import SplitEncoder
@@ -111,7 +113,7 @@ def make_encoder(settings: EncoderSettings, models_dir: Path, tell: Tell, adapte
 
         return build_encoder(settings.model, models_dir, backend, settings.threads, adapter=adapter, on_message=tell)
 
-    return LazyEncoder(make)
+    return EncoderQueue(make)
 
 
 def encoder_counter(encoder: Embedder) -> Any:
@@ -253,6 +255,7 @@ def make_generator(settings: GenerationSettings, whole: Settings, counting: Coun
             settings.model,
             counting.bound,
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            second=second_model_server(settings),
             context_window=whole.context.prompt_limit,
             max_output_tokens=whole.context.reserve,
             first_token_seconds=settings.first_token_seconds,
@@ -261,6 +264,18 @@ def make_generator(settings: GenerationSettings, whole: Settings, counting: Coun
 
     generator: Generator = resolve("generator", settings.generator, {"extractive": extractive, "openai": openai})()
     return generator
+
+
+def second_model_server(settings: GenerationSettings) -> ModelServer | None:
+    """The API that stands in for the first one, where there is one."""
+    from generation.endpoint import ModelServer
+
+    if settings.second_base_url is None:
+        if settings.second_model or settings.second_api_key:
+            raise ConfigurationError("generation.second_base_url is not set; the other second_* settings need it.")
+        return None
+    key = settings.second_api_key.get_secret_value() if settings.second_api_key else None
+    return ModelServer(settings.second_base_url, settings.second_model or settings.model, key)
 
 
 def make_fallback(settings: Settings, generator: Generator, counter: TokenCounter) -> Generator | None:

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ from domain.errors import NotFound, StorageError
 from domain.protocols import DocumentStore, IndexReader, LexicalIndex, VectorIndex
 from domain.search import FloatArray
 from service.collection_indexes import CollectionIndexes, NoVectors, follow_texts, follow_vectors
+from service.failpoints import failpoint
 from service.pending_writes import PendingWrites
 from service.snapshots import CollectionState, SnapshotKeeper, SnapshotManifest
 
 log = logging.getLogger(__name__)
+
+RebuildProgress = Callable[[str, int], None]
 
 _BATCH = 512  # chunks; about as long to index as a lexical commit takes by itself
 # A start catches up on this many chunks in about half a second, or on this share of all in that share of a rebuild.
@@ -108,6 +112,7 @@ class IndexManager:
         between, everything that is missing is fetched from SQL instead. Inside `batch` the commit may wait for others.
         """
         with self._writing(collection):
+            failpoint("index.apply")
             handle = self._open.get(collection)
             if handle is None:
                 self._opened(collection)  # reads SQL, this commit included
@@ -140,6 +145,7 @@ class IndexManager:
 
     def retire(self, collection: str, generation: int, keys: Collection[int]) -> None:
         """Follow a deletion at once, inside `batch` too."""
+        failpoint("index.retire")
         with self._writing(collection):
             self.apply(collection, generation, (), np.empty((0, 0), np.float32), (), keys)
             self._flush(collection)
@@ -151,16 +157,16 @@ class IndexManager:
             if handle is not None:
                 self._refreshed(collection, handle)
 
-    def rebuild(self, collection: str) -> None:
+    def rebuild(self, collection: str, progress: RebuildProgress | None = None) -> None:
         """Make both indexes anew from SQL, without the encoder, and save them. Searches see the old pair until then.
 
-        Raises NotFound.
+        `progress(what, done)` counts chunks. Raises NotFound.
         """
         with self._writing(collection):
             state = self._manifest.state(collection)
             if state is None:
                 raise NotFound(f"There is no collection '{collection}'.")
-            self._rebuilt(collection, state)
+            self._rebuilt(collection, state, progress)
             self.save(collection)
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
@@ -223,6 +229,7 @@ class IndexManager:
         self._snapshots.clean(state.id)
         vector, vector_since = self._snapshots.restore(state, "vector", lambda: self._make_vector(dim), dim)
         lexical, lexical_since = self._snapshots.restore(state, "lexical", self._make_lexical, 0)
+        failpoint("index.opened")
         changed = follow_vectors(vector, self._store, collection, vector_since)
         follow_texts(lexical, self._store, collection, lexical_since)
         saved = min(vector_since, lexical_since)
@@ -270,12 +277,14 @@ class IndexManager:
             follow_texts(handle.lexical, self._store, collection, handle.generation)
             self._open[collection] = replace(handle, generation=state.generation, unsaved=handle.unsaved + changed)
 
-    def _rebuilt(self, collection: str, state: CollectionState) -> None:
+    def _rebuilt(self, collection: str, state: CollectionState, progress: RebuildProgress | None = None) -> None:
         self._pending.pop(collection, None)
         if state.dim is None:
             self._open.pop(collection, None)
             return
         vector, lexical = self._make_vector(state.dim), self._make_lexical()
-        unsaved = follow_vectors(vector, self._store, collection, 0)
-        follow_texts(lexical, self._store, collection, 0)
+        tell = progress or (lambda what, done: None)
+        unsaved = follow_vectors(vector, self._store, collection, 0, partial(tell, "vectors indexed"))
+        follow_texts(lexical, self._store, collection, 0, partial(tell, "texts indexed"))
+        failpoint("index.rebuilt")
         self._open[collection] = CollectionIndexes(state.id, state.generation, vector, lexical, unsaved=unsaved)

@@ -19,6 +19,7 @@ from service.indexed_text import indexed_text
 from service.indexes import IndexManager
 
 Expand = Callable[[Sequence[str | Path]], Iterable[SourceItem]]
+Tell = Callable[[IngestProgress], None]
 
 
 class ReceivedItem(SourceItem):
@@ -42,7 +43,7 @@ class ReceivedItem(SourceItem):
 
 
 class Ingester:
-    """Runs the pipeline over files, folders, URLs and bytes; parsers start with the first run, end with `close`."""
+    """Runs the pipeline over files, folders, URLs and bytes; parsers start with the first run."""
 
     def __init__(
         self,
@@ -50,52 +51,52 @@ class Ingester:
         indexes: IndexManager,
         encoder: Embedder,
         codec: TokenCodec,
-        make_chunker: Callable[[], Chunker],
-        make_pool: Callable[[], LoaderPool],
+        chunker: Callable[[], Chunker],
+        parsers: Callable[[], LoaderPool],
         expand: Expand,
         workers: int,
+        tenant: str,
     ) -> None:
+        """`chunker` and `parsers` are asked for with the first run; whoever gives them closes them."""
         self._store, self._indexes, self._encoder, self._codec = store, indexes, encoder, codec
-        self._make_chunker, self._make_pool, self._expand = make_chunker, make_pool, expand
-        self._workers = workers
+        self._chunker, self._parsers, self._expand = chunker, parsers, expand
+        self._workers, self._tenant = workers, tenant
         self._lock = threading.Lock()
-        self._pool: LoaderPool | None = None
         self._pipeline: IngestionPipeline | None = None
 
     def ingest(
         self,
         inputs: Sequence[str | Path],
         collection: str,
-        progress: Callable[[IngestProgress], None] | None,
+        progress: Tell | None,
     ) -> IngestReport:
         """Raises UsageError for a path that does not exist, before anything is read."""
         return self._run(self._expand(inputs), collection, progress)
 
     def ingest_bytes(
-        self, data: bytes, name: str, collection: str, source: str | None, media_type: str | None
+        self,
+        data: bytes,
+        name: str,
+        collection: str,
+        source: str | None,
+        media_type: str | None,
+        progress: Tell | None = None,
     ) -> DocumentOutcome:
         item = ReceivedItem(source or name, name, data, media_type)
-        return self._run([item], collection, None).documents[0]
+        return self._run([item], collection, progress).documents[0]
 
-    def ingest_text(self, text: str, title: str, collection: str, source: str | None) -> DocumentOutcome:
+    def ingest_text(
+        self, text: str, title: str, collection: str, source: str | None, progress: Tell | None = None
+    ) -> DocumentOutcome:
         """Plain text needs no parser, only the text gate."""
-        cleaned = clean(text).text
+        cleaned, title = clean(text).text, clean(title).text
         data = f"{title}\n{cleaned}".encode()
-        loaded = LoadedDocument(title=clean(title).text, text=cleaned, media_type="text/plain")
+        loaded = LoadedDocument(title=title, text=cleaned, media_type="text/plain")
         name = source or f"text-{hashlib.sha256(data).hexdigest()[:16]}"
         item = ReceivedItem(name, title or name, data, "text/plain", loaded)
-        return self._run([item], collection, None).documents[0]
+        return self._run([item], collection, progress).documents[0]
 
-    def close(self) -> None:
-        """Stop the parsers' processes."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = self._pipeline = None
-
-    def _run(
-        self, items: Iterable[SourceItem], collection: str, progress: Callable[[IngestProgress], None] | None
-    ) -> IngestReport:
+    def _run(self, items: Iterable[SourceItem], collection: str, progress: Tell | None) -> IngestReport:
         pipeline = self._opened()
         with self._indexes.batch(collection):  # when it ends, all that was stored is found
             return pipeline.run(items, collection, progress)
@@ -103,15 +104,15 @@ class Ingester:
     def _opened(self) -> IngestionPipeline:
         with self._lock:
             if self._pipeline is None:
-                self._pool = self._make_pool()
                 self._pipeline = IngestionPipeline(
-                    self._pool.load,
-                    self._make_chunker(),
+                    self._parsers().load,
+                    self._chunker(),
                     self._encoder,
                     self._store,
                     self._codec,
                     self._follow,
                     workers=self._workers,
+                    tenant=self._tenant,
                 )
             return self._pipeline
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from domain.documents import Passage
-from domain.protocols import TokenCounter, TokenEncoder
-from domain.search import Encoding, FloatArray
+from domain.protocols import TokenCounter
 
 T = TypeVar("T")
 
@@ -27,38 +25,6 @@ class Once(Generic[T]):
                 if not self._made:
                     self._made.append(self._make())
         return self._made[0]
-
-
-class LazyEncoder:
-    """A TokenEncoder that loads its model on first use."""
-
-    def __init__(self, make: Callable[[], TokenEncoder]) -> None:
-        self._encoder = Once(make)
-
-    @property
-    def model_id(self) -> str:
-        return self._encoder.get().model_id
-
-    @property
-    def dim(self) -> int:
-        return self._encoder.get().dim
-
-    @property
-    def counter(self) -> TokenCounter | None:
-        """The counter of the encoder's own tokenizer, where it offers one."""
-        return getattr(self._encoder.get(), "counter", None)
-
-    def embed_documents(self, texts: Sequence[str]) -> FloatArray:
-        return self._encoder.get().embed_documents(texts)
-
-    def embed_query(self, text: str) -> FloatArray:
-        return self._encoder.get().embed_query(text)
-
-    def encode_documents(self, passages: Sequence[Passage]) -> list[Encoding]:
-        return self._encoder.get().encode_documents(passages)
-
-    def encode_query(self, text: str) -> Encoding:
-        return self._encoder.get().encode_query(text)
 
 
 class LazyCounter:

@@ -1,16 +1,17 @@
 """Fovea as an MCP server: `search`, `ask` and `list_documents`, over the official SDK.
 
-Tools only read. The engine behind them may be the local one or an HTTP client: both have the same verbs.
+Tools only read. The engine behind them may be the local one or an HTTP client: both have the same verbs. Over HTTP it
+is that of whoever calls, found anew for every call: no tool has an argument that could name another tenant's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
 from anyio import to_thread
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
@@ -31,6 +32,13 @@ MaxTokens = Annotated[int | None, Field(description="Ceiling of context tokens; 
 Collection = Annotated[str, Field(description="The collection of documents to look into.")]
 
 
+EngineFor = Callable[[Any], "QuestionEngine"]
+"""The engine for an HTTP request, which is None over stdio. It is called beside the event loop."""
+
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a call beside the event loop."""
+
+
 class QuestionEngine(Protocol):
     """The verbs that the tools call."""
 
@@ -42,7 +50,12 @@ class QuestionEngine(Protocol):
 
 
 def create_mcp_server(engine: QuestionEngine, version: str = "") -> MCPServer:
-    """A server whose tools answer from `engine`; run it over stdio or mount its HTTP app."""
+    """A server whose tools answer everybody from `engine`: for stdio, where one user has one process."""
+    return create_shared_mcp_server(lambda _: engine, to_thread.run_sync, version)
+
+
+def create_shared_mcp_server(engine_for: EngineFor, run: Run, version: str = "") -> MCPServer:
+    """A server whose tools answer each caller from its own engine: for HTTP. `run` bounds how many work at a time."""
     server = MCPServer(
         "fovea",
         version=version,
@@ -54,34 +67,37 @@ def create_mcp_server(engine: QuestionEngine, version: str = "") -> MCPServer:
         log_level="WARNING",
     )
 
+    async def told(context: Context, call: Callable[[QuestionEngine], T]) -> T:
+        """What the call gives. Raises ToolError with the sentence that the model should read."""
+        request = context.request_context.request
+        try:
+            result: T = await run(lambda: call(engine_for(request)))
+        except FoveaError as error:
+            raise ToolError(f"{error.message} [{error.code}]") from error
+        return result
+
     @server.tool(annotations=_READ_ONLY)
     async def search(
-        question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
+        context: Context, question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
     ) -> dict[str, Any]:
         """Find the few sentences in the documents that answer a question, with source, page and offsets."""
-        call = partial(engine.search, question, max_tokens=max_tokens, collection=collection)
-        return (await _told(call)).to_dict()
+        options: dict[str, Any] = {"max_tokens": max_tokens, "collection": collection}
+        found = await told(context, lambda engine: engine.search(question, **options))
+        return found.to_dict()
 
     @server.tool(annotations=_READ_ONLY)
     async def ask(
-        question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
+        context: Context, question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
     ) -> dict[str, Any]:
         """Answer a question from the documents, with verified citations."""
-        call = partial(engine.ask, question, max_tokens=max_tokens, collection=collection)
-        return (await _told(call)).to_dict()
+        options: dict[str, Any] = {"max_tokens": max_tokens, "collection": collection}
+        answer = await told(context, lambda engine: engine.ask(question, **options))
+        return answer.to_dict()
 
     @server.tool(annotations=_READ_ONLY)
-    async def list_documents(collection: Collection = DEFAULT_COLLECTION) -> dict[str, Any]:
+    async def list_documents(context: Context, collection: Collection = DEFAULT_COLLECTION) -> dict[str, Any]:
         """List the documents of a collection."""
-        call = partial(engine.list_documents, collection, _MAX_LISTED, None)
-        return {"documents": [item.to_dict() for item in await _told(call)]}
+        found = await told(context, lambda engine: engine.list_documents(collection, _MAX_LISTED, None))
+        return {"documents": [item.to_dict() for item in found]}
 
     return server
-
-
-async def _told(call: Callable[[], T]) -> T:
-    """The call's result, made off the event loop. Raises ToolError with the sentence that the model should read."""
-    try:
-        return await to_thread.run_sync(call)
-    except FoveaError as error:
-        raise ToolError(f"{error.message} [{error.code}]") from error

@@ -16,6 +16,7 @@ from domain.answers import Answer
 from domain.context import ContextBill
 from domain.jobs import CollectionInfo
 from domain.search_result import SearchResult
+from service.load_metrics import LoadMetrics
 
 log = structlog.get_logger("fovea.questions")
 
@@ -83,9 +84,12 @@ class Metrics:
         self._rewrite_tokens = Counter(
             "fovea_rewrite_tokens", "Tokens of calls to a model to make questions standalone.", registry=registry
         )
-        self._jobs = Counter("fovea_upload_jobs", "Finished upload jobs by result.", ("result",), registry=registry)
+        self._jobs = Counter(
+            "fovea_finished_jobs", "Finished jobs by kind and result.", ("kind", "result"), registry=registry
+        )
         self._documents = Gauge("fovea_documents", "Documents in all collections.", registry=registry)
         self._chunks = Gauge("fovea_chunks", "Chunks in all collections.", registry=registry)
+        self.load = LoadMetrics(registry)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         self._requests.labels(route, method, status).inc()
@@ -128,11 +132,15 @@ class Metrics:
             self._reconciled.inc(bill.total)
             self._beyond.inc(bill.reported > bill.total + bill.margin)
 
-    def observe_job(self, result: str) -> None:
-        self._jobs.labels(result).inc()
+    def observe_job(self, kind: str, result: str) -> None:
+        self._jobs.labels(kind, result).inc()
 
     def render(self, collections: Iterable[CollectionInfo]) -> bytes:
-        """The exposition text, with the sizes of the collections as they are now."""
+        """The exposition text, with the sizes of the collections and the states of jobs as they are now.
+
+        Raises StorageError.
+        """
+        self.load.refresh()
         listed = list(collections)
         self._documents.set(sum(item.documents for item in listed))
         self._chunks.set(sum(item.chunks for item in listed))

@@ -37,10 +37,23 @@ class Ingestion(Protocol):
     ) -> IngestReport: ...
 
     def ingest_bytes(
-        self, data: bytes, name: str, collection: str, source: str | None, media_type: str | None
+        self,
+        data: bytes,
+        name: str,
+        collection: str,
+        source: str | None,
+        media_type: str | None,
+        progress: Callable[[IngestProgress], None] | None = None,
     ) -> DocumentOutcome: ...
 
-    def ingest_text(self, text: str, title: str, collection: str, source: str | None) -> DocumentOutcome: ...
+    def ingest_text(
+        self,
+        text: str,
+        title: str,
+        collection: str,
+        source: str | None,
+        progress: Callable[[IngestProgress], None] | None = None,
+    ) -> DocumentOutcome: ...
 
 
 class Indexes(Protocol):
@@ -50,7 +63,7 @@ class Indexes(Protocol):
 
     def drop(self, collection: str) -> None: ...
 
-    def rebuild(self, collection: str) -> None: ...
+    def rebuild(self, collection: str, progress: Callable[[str, int], None] | None = None) -> None: ...
 
     def status(self) -> list[dict[str, Any]]: ...
 
@@ -82,3 +95,4 @@ class Parts:
     close: Callable[[], None]
     training: TrainingSetup
     evaluation: EvaluationSetup
+    reembed: Callable[[str, Callable[[int, int], None] | None], int]

@@ -133,7 +133,16 @@ class GenerationSettings(Section):
     base_url: str = Field(default="http://127.0.0.1:8091/v1", description="Of the OpenAI-compatible API.")
     model: str = Field(default="default", description="Name that the API knows the model by.")
     api_key: SecretStr | None = Field(default=None, description="Sent as a bearer token.")
-    first_token_seconds: float = Field(default=30.0, gt=0, description="Deadline of the first token.")
+    second_base_url: str | None = Field(
+        default=None, description="Of an API that is asked where the first one fails before its first token."
+    )
+    second_model: str | None = Field(default=None, description="Its name for the model; default: model.")
+    second_api_key: SecretStr | None = Field(
+        default=None, description="Its key; that of the first is never sent to it."
+    )
+    first_token_seconds: float = Field(
+        default=30.0, gt=0, description="Deadline of the first token, retries and the second API included."
+    )
     total_seconds: float = Field(default=120.0, gt=0, description="Deadline of the whole answer.")
     fallback: bool = Field(default=True, description="Answer extractively, marked degraded, when the model fails.")
 
@@ -145,6 +154,11 @@ class ServerSettings(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: SecretStr | None = Field(default=None, description="Callers send it as a bearer token.")
     max_body_bytes: int = Field(default=64 * _MIB, ge=1024, description="Larger requests get 413.")
+    traces_endpoint: str | None = Field(
+        default=None,
+        description='Where OpenTelemetry traces go by OTLP over HTTP, for example "http://127.0.0.1:4318/v1/traces"; '
+        "needs the extra otel. Default: no traces.",
+    )
 
 
 class Settings(BaseSettings):

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from domain.protocols import LexicalIndex, VectorIndex
+from domain.search import DEFAULT_TENANT
+from service.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,13 @@ AnyIndex = TypeVar("AnyIndex", VectorIndex, LexicalIndex)
 
 _KEPT = 2  # snapshots of a kind: the newest and, should it turn out damaged, the one before
 _READ_BYTES = 1 << 20
+_FINAL = re.compile(r"\d+-(?:vector|lexical)-\d+-[0-9a-f]{16}")
 _TEMPORARY = re.compile(r"(?P<collection>\d+)-(?:vector|lexical)-\d+-[0-9a-f]{8}\.tmp")
+
+
+def index_folder(data_dir: Path, tenant: str) -> Path:
+    """Where a tenant's snapshots are; the name of a tenant is a safe name of a directory."""
+    return data_dir / "indexes" if tenant == DEFAULT_TENANT else data_dir / "tenants" / tenant / "indexes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,9 @@ class SnapshotKeeper:
         """Write a snapshot and make it count. Raises what the index, the disk or the database raises."""
         sha256, size = self._files.write(collection_id, kind, generation, index.save)
         row = Snapshot(collection_id, kind, generation, size, sha256, len(index), _dim(index))
+        failpoint("snapshot.placed")
         self._manifest.record(row)
+        failpoint("snapshot.recorded")
 
     def clean(self, collection_id: int) -> None:
         """Remove what a killed `save` left behind."""
@@ -125,6 +135,7 @@ class SnapshotKeeper:
             try:
                 # The file first: a row without its file is noticed one day, a file without its row never.
                 self._files.remove(snapshot)
+                failpoint("snapshot.superseded")
                 self._manifest.forget(snapshot)
             except OSError as error:
                 log.warning("Index snapshot %s could not be removed: %s", snapshot.file_name, error)
@@ -143,15 +154,19 @@ class SnapshotDirectory:
         try:
             # Ours before it holds anything: a vector tells much of the text that it came from.
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            failpoint("snapshot.begun")
             save(temporary)
             temporary.chmod(0o600)  # where `save` put a file of its own in its place
+            failpoint("snapshot.written")
             _sync(temporary)
+            failpoint("snapshot.synced")
             sha256, size = _digest(temporary), temporary.stat().st_size
             final = Snapshot(collection_id, kind, generation, size, sha256, 0, 0).file_name
             temporary.replace(self._path / final)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        failpoint("snapshot.renamed")
         _sync(self._path)
         return sha256, size
 
@@ -167,6 +182,31 @@ class SnapshotDirectory:
                 doubt = f"it does not load: {error}"
         self._set_aside(path, doubt)
         return False
+
+    def doubt(self, snapshot: Snapshot) -> str | None:
+        """Why the file is not what the manifest says; None when it is. Reads all of it."""
+        return _doubt(self._path / snapshot.file_name, snapshot)
+
+    def has(self, name: str) -> bool:
+        return os.path.lexists(self._path / name)
+
+    def path_of(self, snapshot: Snapshot) -> Path:
+        return self._path / snapshot.file_name
+
+    def own_files(self) -> tuple[list[str], list[str]]:
+        """(snapshots, temporary files) of its own making, by name; what was set aside is neither."""
+        names = sorted(path.name for path in self._path.iterdir()) if self._path.is_dir() else []
+        snapshots = [name for name in names if _FINAL.fullmatch(name)]
+        return snapshots, [name for name in names if _TEMPORARY.fullmatch(name)]
+
+    def discard(self, name: str) -> None:
+        """Remove a file of its own making by name; any other name is left alone."""
+        if _FINAL.fullmatch(name) or _TEMPORARY.fullmatch(name):
+            (self._path / name).unlink(missing_ok=True)
+
+    def set_aside(self, snapshot: Snapshot, doubt: str) -> None:
+        """Rename a file that cannot be believed; it is kept for whoever wants to know why."""
+        self._set_aside(self._path / snapshot.file_name, doubt)
 
     def remove(self, snapshot: Snapshot) -> None:
         """Remove the file of a snapshot that the manifest knows and nobody needs any more."""

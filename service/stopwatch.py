@@ -1,10 +1,12 @@
-"""Milliseconds by stage, for the `timings` of every result."""
+"""Milliseconds by stage, for the `timings` of every result; and a span each, where the request is traced."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from service.tracing import start_part
 
 
 class Stopwatch:
@@ -16,11 +18,14 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start, end_part, failed = time.perf_counter(), start_part(name), True
         try:
             yield
+            failed = False
         finally:
             self._stages[name] = self._stages.get(name, 0.0) + time.perf_counter() - start
+            if end_part is not None:
+                end_part(failed)
 
     def timings(self, total: bool = False) -> dict[str, float]:
         """Milliseconds by stage so far; with `total`, the whole time since the start as well."""

@@ -64,9 +64,11 @@ def make_counting(settings: Settings, encoder_counter: Once[Any]) -> Counting:
         own = LazyCounter(encoder_counter.get)
         return Counting(own, own)
     known = Once(lambda: _of_model(settings.generation.model, settings))
+    alone = settings.generation.second_model in (None, settings.generation.model)
     return Counting(
         counter=LazyCounter(lambda: known.get() or encoder_counter.get()),
-        bound=LazyCounter(lambda: known.get() or _safe_bound(encoder_counter.get())),
+        # A second model may count more than the first: what fits has to fit both.
+        bound=LazyCounter(lambda: (known.get() if alone else None) or _safe_bound(encoder_counter.get())),
     )
 
 

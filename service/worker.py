@@ -1,43 +1,75 @@
-"""Runs jobs in the background: uploads become documents after their request was answered.
+"""Runs jobs in the background: uploads become documents, batches get their answers, after the request was answered.
 
-A job that was acknowledged is durable; the worker only has to be somewhere. It claims the oldest job, hands it to the
-handler of its kind, and marks it ready or failed. A process that is killed leaves its job `running`: the next start
-puts it back. Indexing the same bytes twice changes nothing, so running a job again is safe.
+A job that was acknowledged is durable; a worker only has to be somewhere. It claims a job, tenant by tenant, hands it
+to the handler of its kind, and marks it ready or failed. While it works, a keeper thread shows signs of life for it;
+where they stop, another worker takes the job over, and a process that starts again takes its own jobs back at once.
+What a worker writes for a job that it has lost (cancelled, or taken over) is refused by the database.
+
+Each handler has a thread of its own, so that an upload never waits behind a long batch.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
 from domain.documents import document_id
-from domain.errors import FoveaError, StorageError
-from domain.jobs import DocumentOutcome, DocumentStatus, ErrorInfo, IngestReport, Job
-from domain.protocols import JobQueue
+from domain.errors import StorageError
+from domain.jobs import DocumentOutcome, DocumentStatus, IngestProgress, IngestReport, Job, Turn
+from domain.protocols import BatchStore, BatchWork, JobSource
+from service.lanes import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, Handler, Hold, Lane, Outcome
+
+__all__ = ["UPLOAD", "Handler", "Hold", "JobWorker", "Outcome", "UploadHandler", "Work", "upload_payload"]
 
 log = structlog.get_logger("fovea.worker")
 
 UPLOAD = "upload"
-_FIRST_PAUSE_SECONDS = 0.2  # after a database error; doubles up to the last
-_LAST_PAUSE_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 10.0
+_LOOK_SECONDS = 1.0  # so soon a worker notices that its job was cancelled elsewhere
 
-Handler = Callable[[Job], ErrorInfo | None]
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What workers take their jobs from, and where the results of batches go."""
+
+    source: JobSource
+    batches_of: Callable[[str], BatchStore]
+    batches: BatchWork
 
 
 class Indexing(Protocol):
     """The engine's verbs that an upload needs."""
 
-    def ingest(self, inputs: Sequence[str | Path], *, collection: str) -> IngestReport: ...
+    def ingest(
+        self, inputs: Sequence[str | Path], *, collection: str, progress: Callable[[IngestProgress], None]
+    ) -> IngestReport: ...
 
     def ingest_bytes(
-        self, data: bytes, name: str, *, collection: str, source: str | None, media_type: str | None
+        self,
+        data: bytes,
+        name: str,
+        *,
+        collection: str,
+        source: str | None,
+        media_type: str | None,
+        progress: Callable[[IngestProgress], None],
     ) -> DocumentOutcome: ...
 
-    def ingest_text(self, text: str, *, title: str, collection: str, source: str | None) -> DocumentOutcome: ...
+    def ingest_text(
+        self,
+        text: str,
+        *,
+        title: str,
+        collection: str,
+        source: str | None,
+        progress: Callable[[IngestProgress], None],
+    ) -> DocumentOutcome: ...
 
 
 def upload_payload(
@@ -65,124 +97,154 @@ def upload_payload(
 class UploadHandler:
     """Indexes what one upload job carries; returns the error where the document failed."""
 
-    def __init__(self, engine: Indexing) -> None:
-        self._engine = engine
+    def __init__(self, engine_of: Callable[[str], Indexing]) -> None:
+        self._engine_of = engine_of
 
-    def __call__(self, job: Job) -> ErrorInfo | None:
-        outcome = self._index(job.payload, job.blob or b"")
+    def __call__(self, job: Job, hold: Hold) -> Outcome:
+        with hold.writing():
+            outcome = self._index(self._engine_of(job.tenant), job, lambda _: hold.check())
         return outcome.error if outcome.status is DocumentStatus.FAILED else None
 
-    def _index(self, payload: Mapping[str, Any], blob: bytes) -> DocumentOutcome:
+    def _index(self, engine: Indexing, job: Job, progress: Callable[[IngestProgress], None]) -> DocumentOutcome:
+        payload, blob = job.payload, job.blob or b""
         collection, source = payload["collection"], payload["source"]
         if payload["form"] == "url":
-            return self._engine.ingest([source], collection=collection).documents[0]
+            return engine.ingest([source], collection=collection, progress=progress).documents[0]
         if payload["form"] == "text":
-            text = blob.decode("utf-8")
-            return self._engine.ingest_text(text, title=payload["title"], collection=collection, source=source)
-        return self._engine.ingest_bytes(
-            blob, payload["name"], collection=collection, source=source, media_type=payload["media_type"]
+            text, title = blob.decode("utf-8"), payload["title"]
+            return engine.ingest_text(text, title=title, collection=collection, source=source, progress=progress)
+        return engine.ingest_bytes(
+            blob,
+            payload["name"],
+            collection=collection,
+            source=source,
+            media_type=payload["media_type"],
+            progress=progress,
         )
 
 
 class JobWorker:
-    """One thread that works through the queue. `handlers` maps a job's kind to what runs it.
+    """Works through the queue, each kind of job in a thread of its own. `handlers` maps a kind to what runs it.
 
-    `observe` hears the result of each job, "ready" or "failed".
+    `observe` hears of each job that has ended: its kind, and "ready" or "failed".
     """
 
     def __init__(
         self,
-        jobs: JobQueue,
+        source: JobSource,
         handlers: Mapping[str, Handler],
         *,
         poll_seconds: float = 1.0,
-        observe: Callable[[str], None] = lambda result: None,
+        heartbeat_seconds: float = _HEARTBEAT_SECONDS,
+        look_seconds: float = _LOOK_SECONDS,
+        observe: Callable[[str, str], None] = lambda kind, result: None,
     ) -> None:
-        self._jobs = jobs
-        self._handlers = dict(handlers)
-        self._poll_seconds = poll_seconds
-        self._observe = observe
-        self._wake = threading.Event()
+        self._source = source
+        self._poll_seconds, self._heartbeat_seconds = poll_seconds, heartbeat_seconds
+        self._look_seconds = look_seconds
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()  # the keeper's: it outlives the lanes, which need its signs of life to the end
+        self._noticed = threading.Event()
+        self._lanes = [Lane(source, handlers, takes, self._stopping, observe) for takes in _shares(list(handlers))]
+        self._wakes = [threading.Event() for _ in self._lanes]
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Put back what a killed process left running, then work in the background. Raises StorageError."""
-        back = self._jobs.requeue_running()
+        back = self._source.requeue_own()
         if back:
             log.info("jobs_requeued", count=back)
-        # A daemon: a parse that outlasts `stop` must not keep the process alive; its job is put back at the next start.
-        self._thread = threading.Thread(target=self._run, name="fovea-worker", daemon=True)
-        self._thread.start()
+        runs = [(self._run, pair) for pair in zip(self._lanes, self._wakes, strict=True)]
+        # Daemons: a parse that outlasts `stop` must not keep the process alive; its job was put back.
+        self._threads = [threading.Thread(target=run, args=of, name="fovea-worker", daemon=True) for run, of in runs]
+        keeper = threading.Thread(target=self._keep, name="fovea-worker-keeper", daemon=True)
+        for thread in (*self._threads, keeper):
+            thread.start()
 
     def wake(self) -> None:
         """Say that there is a new job, so that it need not wait for the next look at the queue."""
-        self._wake.set()
+        for event in self._wakes:
+            event.set()
+
+    def notice(self) -> None:
+        """Say that a job was cancelled, so that whoever works on it need not wait to find out."""
+        self._noticed.set()
 
     def stop(self, timeout_seconds: float = 20.0) -> bool:
-        """Finish the job in hand and take no other; False where it did not end in time."""
+        """Finish the jobs in hand and take no other; those that do not end in time are put back, and it is False."""
         self._stopping.set()
-        self._wake.set()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+        self.wake()
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._ended.set()
+        self._noticed.set()
+        late = [hold for lane in self._lanes if (hold := lane.hold) is not None]
+        for hold in late:
+            self._put_back(hold)
+        return not late
 
     @property
     def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def run_one(self) -> bool:
-        """Claim and run one job; False where the queue is empty. Raises StorageError."""
-        job = self._jobs.claim()
-        if job is None:
-            return False
-        error = self._handle(job)
-        self._settle(job, error)
-        self._observe("failed" if error else "ready")
-        return True
+        """Claim and run one job in this thread; False where the queue is empty. Raises StorageError."""
+        return any(lane.run_one() for lane in self._lanes)
 
-    def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+    def _put_back(self, hold: Hold) -> None:
+        hold.let_go()
+        try:
+            self._source.release(hold.job, Turn.STOPPED)
+        except StorageError as error:  # the next start finds it
+            log.warning("job_not_put_back", job=hold.job.id, reason=str(error))
+
+    def _run(self, lane: Lane, wake: threading.Event) -> None:
+        pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
-            self._wake.clear()
+            wake.clear()
             try:
-                busy = self.run_one()
-                pause = _FIRST_PAUSE_SECONDS
+                busy, troubled = lane.run_one(), lane.troubled
             except Exception as error:  # the thread must outlive whatever the database does
                 log.warning("queue_unavailable", reason=str(error))
+                busy = troubled = True
+            if troubled:
                 self._stopping.wait(pause)
-                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
-                continue
-            if not busy:
-                self._wake.wait(self._poll_seconds)
+            elif not busy:
+                wake.wait(self._poll_seconds)
+            pause = min(2 * pause, LAST_PAUSE_SECONDS) if troubled else FIRST_PAUSE_SECONDS
 
-    def _handle(self, job: Job) -> ErrorInfo | None:
-        handler = self._handlers.get(job.kind)
-        if handler is None:
-            return ErrorInfo("unknown_job", f"This version knows no jobs of the kind {job.kind!r}.")
-        try:
-            return handler(job)
-        except FoveaError as error:
-            log.warning("job_failed", job=job.id, kind=job.kind, code=error.code)
-            return ErrorInfo(error.code, error.message)
-        except Exception:  # a bug in one job must not stop the others
-            log.exception("job_crashed", job=job.id, kind=job.kind)
-            return ErrorInfo(
-                "internal_error", "Something went wrong while this was processed; the server's log has the details."
-            )
-
-    def _settle(self, job: Job, error: ErrorInfo | None) -> None:
-        """Write the result down, waiting out a database that is away: finished work is not thrown away."""
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
+    def _keep(self) -> None:
+        """Show signs of life, notice what was cancelled, and take over from workers that died."""
+        looks = max(1, round(self._heartbeat_seconds / self._look_seconds))
+        turn = 0
+        while not self._ended.is_set():
             try:
-                if error:
-                    self._jobs.fail(job.id, error)
-                else:
-                    self._jobs.complete(job.id)
-                return
-            except StorageError:
-                if self._stopping.wait(pause):
-                    raise
-                pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+                self._look(beating=turn % looks == 0)
+            except Exception as error:  # the next look may do better; a lease outlasts two of them
+                log.warning("queue_unavailable", reason=str(error))
+            turn += 1
+            self._noticed.wait(self._look_seconds)
+            self._noticed.clear()
+
+    def _look(self, beating: bool) -> None:
+        holds = {hold.job.id: hold for lane in self._lanes if (hold := lane.hold) is not None and not hold.lost}
+        held = [hold.job for hold in holds.values()]
+        gone = self._source.beat(held) if beating else self._source.lost(held)
+        for job in gone:
+            holds[job.id].let_go()
+        if beating and (back := self._source.take_over()):
+            log.warning("jobs_taken_over", count=back)
+            self.wake()
+
+
+def _shares(kinds: Sequence[str]) -> list[Callable[[str], bool]]:
+    """What each lane takes: a kind each. The first one also takes the kinds that nobody knows, and fails them."""
+
+    def first(kind: str) -> bool:
+        return kind not in kinds[1:]
+
+    def only(own: str) -> Callable[[str], bool]:
+        return lambda kind: kind == own
+
+    return [first, *map(only, kinds[1:])]

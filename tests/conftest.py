@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-for _name in [name for name in os.environ if name.startswith("FOVEA_")]:
+for _name in [name for name in os.environ if name.startswith("FOVEA_") and name != "FOVEA_TEST_SEED"]:
     del os.environ[_name]  # a developer's own settings must not decide what the tests see
 
 # A shell that starts the tests in the background makes them deaf to Ctrl-C, which some of them send.

@@ -97,7 +97,7 @@ class Server:
         with self._client.stream("POST", route, json=body) as response:
             if response.status_code != 200:
                 said = response.read().decode("utf-8", "replace")
-                raise refused(response.status_code, said, str(self._client.base_url))
+                raise refused(response.status_code, said, str(self._client.base_url), response.headers)
             for chunk in response.iter_bytes():
                 for event in events.feed(chunk):
                     arriving.add(event, time.perf_counter() - started)

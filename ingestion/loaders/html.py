@@ -21,17 +21,31 @@ if TYPE_CHECKING:
 
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _HIDDEN_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0*\.?0+(?:px|pt|em|rem|%)?\s*(?:;|!|$)"
-    r"|opacity\s*:\s*0*\.?0+\s*(?:;|!|$)|(?:left|top|text-indent)\s*:\s*-\d{4,}",
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|"
+    r"font-size\s*:\s*(?:0*\.?0+(?:px|pt|em|rem|%)?|0*1(?:\.0+)?p[xt])\s*(?:;|!|$)"
+    r"|opacity\s*:\s*0*\.?0+\s*(?:;|!|$)|(?:left|top|text-indent)\s*:\s*-\d{4,}"
+    r"|(?<![-\w])color\s*:\s*(?:transparent|rgba\([^)]{0,80},\s*0*\.?0+\s*\))"
+    r"|clip\s*:\s*rect\(\s*[01](?:px)?[\s,]+[01](?:px)?[\s,]+[01]|clip-path\s*:\s*inset\(\s*(?:50|100)%",
     re.IGNORECASE,
 )
 _WHITE_TEXT = re.compile(
     r"(?<![-\w])color\s*:\s*(?:#fff(?:fff)?\b|white\b|rgb\(\s*255\s*,\s*255\s*,\s*255)", re.IGNORECASE
 )
+_WHITE_VALUE = re.compile(r"\s*(?:#?fff(?:fff)?|white)\s*", re.IGNORECASE)
+_STYLE_RULE = re.compile(r"([^{}]{1,300})\{([^{}]{1,2000})\}")
+_PRINT_RULES = re.compile(r"@media[^{]{0,100}\bprint\b[^{]{0,100}\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", re.IGNORECASE)
+_MAX_STYLE = 100_000  # characters of a page's own style rules that are looked at, and as many rules as take no time
+_MAX_RULES = 200
 _NEVER_SHOWN = "script, style, template, noscript, iframe, object, embed, svg, canvas, head link, [hidden], input"
 _MIN_SHARE = 0.1  # a main content below a tenth of the body was not the main content
 _MAX_EXTRACTED = 5_000_000  # characters; beyond it the search for the main content costs minutes
 _MAX_TAGS = 40_000  # trafilatura's time grows faster than the number of elements
+_MAX_OPEN = 25_000
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
+_CLOSED_BY_THE_NEXT = frozenset(
+    "area base br col dd dt embed hr img input li link meta option p param source tbody td tfoot th thead tr track "
+    "wbr".split()
+)
 _MAX_DEPTH = 500  # elements inside each other, as browsers allow
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -63,14 +77,31 @@ class HtmlLoader:
         )
 
 
+def _check_nesting(html: str) -> None:
+    """Refuse a page of so many open elements that the parser, whose time grows with their square, would not end."""
+    if html.count("<") <= _MAX_OPEN:
+        return
+    is_open = 0
+    for match in _TAG.finditer(html):
+        if match.group(2).lower() not in _CLOSED_BY_THE_NEXT:
+            is_open = max(0, is_open + (-1 if match.group(1) else 1))
+            if is_open > _MAX_OPEN:
+                raise LoadError(
+                    f"The page nests more than {_MAX_OPEN:,} elements and is damaged; open it in a browser and save "
+                    "its text."
+                )
+
+
 def visible_tree(html: str) -> tuple[LexborHTMLParser, tuple[str, ...]]:
     """Parse a page and take out what is not shown; warn where text is white and may be meant to be overlooked."""
     from selectolax.lexbor import LexborHTMLParser
 
+    _check_nesting(html)
     tree = LexborHTMLParser(html.replace("\x00", ""))
+    warnings = [_BY_STYLE_RULE] if _hides_by_rule(tree) else []
     for node in tree.css(_NEVER_SHOWN):
         node.decompose()
-    white = False
+    white = any(_WHITE_VALUE.fullmatch(node.attributes.get("color") or "") for node in tree.css("font[color]"))
     for node in tree.css("[style]"):
         style = node.attributes.get("style") or ""
         if _HIDDEN_STYLE.search(style):
@@ -78,8 +109,28 @@ def visible_tree(html: str) -> tuple[LexborHTMLParser, tuple[str, ...]]:
         elif _WHITE_TEXT.search(style) and "background" not in style.lower():
             white = True
     if white:
-        return tree, ("The page holds white text without a background of its own; it may be hidden text.",)
-    return tree, ()
+        warnings.append("The page holds white text without a background of its own; it may be hidden text.")
+    return tree, tuple(warnings)
+
+
+_BY_STYLE_RULE = (
+    "The page's style rules hide some of its text, which was read all the same: scripts may show it, or nobody sees it."
+)
+
+
+def _hides_by_rule(tree: LexborHTMLParser) -> bool:
+    """Whether a rule of the page's own style sheets, not meant for print, hides elements that hold text."""
+    sheets = "".join(node.text(deep=True) for node in tree.css("style"))[:_MAX_STYLE]
+    for selector, style in _STYLE_RULE.findall(_PRINT_RULES.sub("", sheets))[:_MAX_RULES]:
+        if not _HIDDEN_STYLE.search(style):
+            continue
+        try:
+            hidden = tree.css(selector.strip())
+        except ValueError:  # a selector that the parser does not know
+            continue
+        if any(node.tag not in ("script", "style", "head") and node.text(deep=True).strip() for node in hidden[:50]):
+            return True
+    return False
 
 
 def add_main_content(assembler: TextAssembler, tree: LexborHTMLParser) -> bool:
@@ -214,14 +265,14 @@ class _DomWalk:
         self._item: str | None = None
 
     def add_all(self, root: LexborNode) -> None:
-        for event, node in _events(root):
+        for event, node, mark in _events(root):
             if event == "text":
                 self._run.append(node.text_content or "")
             elif event == "block":
                 self._flush()
             elif event == "item":
                 self._flush()
-                self._item = _item_mark(node)
+                self._item = mark
             else:
                 self._flush()
                 self._add_whole(node)
@@ -246,35 +297,35 @@ class _DomWalk:
             self._assembler.add(BlockKind.PARAGRAPH, text)
 
 
-def _events(root: LexborNode) -> Iterator[tuple[str, LexborNode]]:
-    """Text nodes, block boundaries, list items and whole nodes (heading, pre, table) in document order."""
-    stack: list[tuple[LexborNode, int, bool]] = [(root, 0, False)]
+def _events(root: LexborNode) -> Iterator[tuple[str, LexborNode, str]]:
+    """Text nodes, block boundaries, list items with their marks, and whole nodes (heading, pre, table), in order."""
+    stack: list[tuple[LexborNode, int, str, bool]] = [(root, 0, "-", False)]
     while stack:
-        node, depth, leaving = stack.pop()
+        node, depth, mark, leaving = stack.pop()
         tag = node.tag or ""
         if tag == "-text":
-            yield "text", node
+            yield "text", node, mark
         elif leaving or depth > _MAX_DEPTH:
-            yield "block", node
+            yield "block", node, mark
         elif tag in _HEADINGS or tag == "pre" or (tag == "table" and node.css_first("table table") is None):
-            yield "whole", node  # but a table around tables is layout, and its cells are read as blocks
+            yield "whole", node, mark  # but a table around tables is layout, and its cells are read as blocks
         elif not tag.startswith(("-", "!")):
             if tag == "li" or tag in _BLOCKS:
-                yield ("item" if tag == "li" else "block"), node
-                stack.append((node, depth, True))
-            children = list(node.iter(include_text=True))
-            stack.extend((child, depth + 1, False) for child in reversed(children))
+                yield ("item" if tag == "li" else "block"), node, mark
+                stack.append((node, depth, mark, True))
+            stack.extend((child, depth + 1, own, False) for child, own in reversed(_marked_children(node)))
 
 
-def _item_mark(node: LexborNode) -> str:
-    parent = node.parent
-    if parent is None or parent.tag != "ol":
-        return "-"
-    number, sibling = 1, node.prev
-    while sibling is not None and number < 1000:
-        number += sibling.tag == "li"
-        sibling = sibling.prev
-    return f"{number}."
+def _marked_children(node: LexborNode) -> list[tuple[LexborNode, str]]:
+    """The children of a node, each with the mark that it would have as a list item: its number in an `ol`, else "-".
+
+    Counted on the way: asking each item for its place among its siblings takes the square of a long list's length.
+    """
+    number, marked = 0, []
+    for child in node.iter(include_text=True):
+        number += child.tag == "li"
+        marked.append((child, f"{number}." if node.tag == "ol" else "-"))
+    return marked
 
 
 def _joined(node: LexborNode) -> str:

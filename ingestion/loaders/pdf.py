@@ -15,7 +15,9 @@ from domain.documents import LoadedDocument
 from domain.errors import LoadError
 from ingestion.loaders.assembly import TextAssembler, title_from_name
 from ingestion.loaders.pdf_layout import add_pages
+from ingestion.loaders.pdf_streams import guard_streams
 from ingestion.loaders.pdf_tables import Line
+from ingestion.loaders.pdf_visible import VisibleText
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
@@ -37,6 +39,7 @@ class PdfLoader:
     media_types: tuple[str, ...] = ("application/pdf", "application/x-pdf")
 
     def load(self, data: bytes, name: str) -> LoadedDocument:
+        guard_streams(data)
         document = _open(data)
         try:
             return _load(document, name)
@@ -63,15 +66,21 @@ def _open(data: bytes) -> PdfDocument:
 def _load(document: PdfDocument, name: str) -> LoadedDocument:
     if len(document) > _MAX_PAGES:
         raise LoadError(
-            f"The PDF has {len(document)} pages, more than the {_MAX_PAGES} allowed; split it.", code="too_large"
+            f"The PDF has {len(document):,} pages, more than the {_MAX_PAGES:,} allowed; split it.",
+            code="too_many_pages",
         )
     pages: list[list[Line]] = []
     unreadable: list[int] = []
+    visible = VisibleText()
     for number in range(1, len(document) + 1):
-        lines = _page_lines(document, number)
+        lines = _page_lines(document, number, visible)
         if lines is None:
             unreadable.append(number)
         pages.append(lines or [])
+    if len(unreadable) == len(document):
+        raise LoadError(
+            f"None of the PDF's {len(document)} pages can be read: its page tree is damaged; get a complete copy."
+        )
     assembler = TextAssembler()
     add_pages(assembler, pages)
     if assembler.is_empty:
@@ -83,7 +92,10 @@ def _load(document: PdfDocument, name: str) -> LoadedDocument:
     properties = document.get_metadata_dict(skip_empty=True)
     metadata = {"author": properties.get("Author", ""), "pages": len(document)}
     return assembler.document(
-        _title(properties.get("Title", ""), name), "application/pdf", metadata, _page_warnings(pages, unreadable)
+        _title(properties.get("Title", ""), name),
+        "application/pdf",
+        metadata,
+        [*_page_warnings(pages, unreadable), *visible.warnings()],
     )
 
 
@@ -108,7 +120,7 @@ def _numbers(pages: list[int]) -> str:
     return f"{'Page' if len(pages) == 1 else 'Pages'} {shown}"
 
 
-def _page_lines(document: PdfDocument, number: int) -> list[Line] | None:
+def _page_lines(document: PdfDocument, number: int, visible: VisibleText) -> list[Line] | None:
     """The lines of a page from top to bottom as pdfium orders them; None when the page is damaged."""
     import pypdfium2
 
@@ -118,13 +130,13 @@ def _page_lines(document: PdfDocument, number: int) -> list[Line] | None:
     except pypdfium2.PdfiumError:
         return None
     try:
-        return _read_lines(page, text_page)
+        return _read_lines(page, number, text_page, visible)
     finally:
         text_page.close()
         page.close()
 
 
-def _read_lines(page: PdfPage, text_page: PdfTextPage) -> list[Line]:
+def _read_lines(page: PdfPage, number: int, text_page: PdfTextPage, visible: VisibleText) -> list[Line]:
     text = text_page.get_text_range()
     # Characters outside the Basic Multilingual Plane or without a code would shift the indices: then there is no
     # geometry.
@@ -138,7 +150,7 @@ def _read_lines(page: PdfPage, text_page: PdfTextPage) -> list[Line]:
         if content:
             first = start + raw.index(content[0])
             line = _located(text_page, content, first, first + len(content) - 1) if located else Line(content)
-            if line is not None:
+            if line is not None and (not line.size or visible.shows(page, number, text_page, line, first)):
                 lines.append(line)
     return lines
 

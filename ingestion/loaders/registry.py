@@ -48,7 +48,9 @@ _ZIP = "application/zip"
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLD_FORMATS = {"WordDocument": ".doc", "PowerPoint Document": ".ppt"}
 _HTML_START = re.compile(
-    rb"^(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]", re.I | re.S
+    # Atomic: a comment ends at its first end. Otherwise 500 comments can be divided in 2**500 ways, all of them tried.
+    rb"^(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+|(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body)[\s>]",
+    re.I | re.S,
 )
 _MAIL_HEADER = re.compile(
     rb"^(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Content-Type):", re.I | re.M

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_HIDDEN = "w:vanish[not(@w:val='0' or @w:val='false')]"
+_TINY_HALF_POINTS = 2  # Word's unit; nobody reads a point
 _HEADING_STYLE = re.compile(r"(?:heading|标题|標題)\s*([1-9])", re.IGNORECASE)
 
 
 class WordLoader:
-    """DOCX through python-docx. Hidden text and deleted revisions are left out."""
+    """DOCX through python-docx. Hidden and unreadably small text and deleted revisions are left out."""
 
     extensions: tuple[str, ...] = (".docx", ".docm", ".dotx")
     media_types: tuple[str, ...] = (MEDIA_TYPE, "application/vnd.ms-word.document.macroenabled.12")
@@ -41,13 +43,30 @@ class WordLoader:
                 _add_paragraph(assembler, element)
         properties = document.core_properties
         metadata = {"author": properties.author or "", "subject": properties.subject or ""}
-        return assembler.document(properties.title or title_from_name(name), MEDIA_TYPE, metadata)
+        return assembler.document(properties.title or title_from_name(name), MEDIA_TYPE, metadata, _warnings(document))
 
 
 def _drop_hidden_runs(document: WordDocument) -> None:
-    body = document.element.body
-    for run in body.xpath(".//w:r[w:rPr/w:vanish[not(@w:val='0' or @w:val='false')]]"):
+    """Take out runs that are hidden, by themselves or by a style, and those too small to be read."""
+    of_style = document.styles.element.xpath(f"./w:style[w:rPr/{_HIDDEN}]/@w:styleId")
+    by_style = [
+        f"w:rPr/w:rStyle[@w:val='{name}'] or ../w:pPr/w:pStyle[@w:val='{name}']"
+        for name in map(str, of_style)
+        if re.fullmatch(r"[\w -]+", name)  # it becomes part of an expression
+    ]
+    tiny = f"w:rPr/w:sz[@w:val <= {_TINY_HALF_POINTS}]"
+    for run in document.element.body.xpath(f".//w:r[{' or '.join((f'w:rPr/{_HIDDEN}', tiny, *by_style))}]"):
         run.getparent().remove(run)
+
+
+def _warnings(document: WordDocument) -> tuple[str, ...]:
+    """One for white text that stands on no colour of its own: it may be meant to be overlooked."""
+    shaded = "ancestor::*[w:rPr/w:shd or w:pPr/w:shd or w:tcPr/w:shd] or w:rPr/w:shd or w:rPr/w:highlight"
+    white = document.element.body.xpath(f".//w:r[w:rPr/w:color[@w:val='FFFFFF' or @w:val='ffffff'] and not({shaded})]")
+    styled = document.element.body.xpath("boolean(.//w:tblStyle)")  # a table's style may colour its cells
+    if any(run.text.strip() and not (styled and run.xpath("ancestor::w:tbl")) for run in white):
+        return ("The document holds white text without a background of its own; it may be hidden text.",)
+    return ()
 
 
 def _add_paragraph(assembler: TextAssembler, paragraph: Paragraph) -> None:

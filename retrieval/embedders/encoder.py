@@ -76,7 +76,11 @@ class TransformerEncoder:
 
     def encode_query(self, text: str) -> Encoding:
         """The encoding of a question, under the model's query prompt, whose tokens are left out."""
-        return self._encode(self._planner.plan([Passage(text)], self._spec.query_prompt))[0]
+        return self.encode_queries([text])[0]
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
+        """The encodings of several questions in as few passes as hold them: each is that of `encode_query`."""
+        return self._encode(self._planner.plan([Passage(text) for text in texts], self._spec.query_prompt))
 
     def embed_documents(self, texts: Sequence[str]) -> FloatArray:
         """Sentence vectors of shape (N, D), equal to those of `encode_documents` for passages without a lead."""

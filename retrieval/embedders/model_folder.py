@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -27,9 +26,6 @@ from domain.errors import ConfigurationError
 
 MANIFEST = "manifest.json"
 _BIG = 32 * 1024 * 1024  # bytes; hashing less than this takes under 0.1 s
-# Formats that run code when they are read. Only safetensors is loaded, but a folder that holds one of these next to
-# its modules can fool another tool, so it is refused with a sentence that says what to delete.
-_PICKLES = (".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib")
 
 
 def sha256_of(path: Path) -> str:
@@ -107,18 +103,25 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a published folder; raises ConfigurationError when there is none to read."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return Manifest(str(content.get("recipe", "")), dict(content["files"]))
+        files = {
+            name: {"size": int(entry["size"]), "mtime_ns": int(entry["mtime_ns"]), "sha256": str(entry["sha256"])}
+            for name, entry in content["files"].items()
+        }
+        return Manifest(str(content.get("recipe", "")), files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, f"{MANIFEST} cannot be read ({error})") from error
 
 
-def verify_folder(folder: Path, *, full: bool = False) -> None:
+def verify_folder(folder: Path, *, full: bool = False, recipe: str | None = None) -> None:
     """Check that a published folder holds exactly the files of its manifest, unchanged.
 
     Raises ConfigurationError that names the first file which is missing, extra, a link or altered.
-    `full` hashes big files too.
+    `full` hashes big files too; `recipe` is the one that the folder must have been made by.
     """
-    expected = read_manifest(folder).files
+    manifest = read_manifest(folder)
+    if recipe is not None and manifest.recipe != recipe:
+        raise _damaged(folder, f"{MANIFEST} names the recipe {manifest.recipe!r} instead of {recipe!r}")
+    expected = manifest.files
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     found.pop(MANIFEST)
     for name in sorted(expected.keys() - found.keys()):
@@ -146,48 +149,6 @@ def _damaged(folder: Path, what: str) -> ConfigurationError:
         "Delete the folder; it is built again at the next start.",
         code="model_folder_damaged",
     )
-
-
-def check_foreign_folder(folder: Path) -> None:
-    """Refuse a sentence-transformers folder that could run code when loaded; raises ConfigurationError.
-
-    Accepted are weights in safetensors and modules of the sentence-transformers package itself.
-    """
-    if not (folder / "modules.json").is_file():
-        raise ConfigurationError(
-            f"{folder} is not a sentence-transformers folder: it has no modules.json. Give the folder that "
-            "`SentenceTransformer.save` wrote, or a model's name."
-        )
-    modules = _json(folder / "modules.json")
-    parts = {folder, *(folder / str(module.get("path", "")) for module in modules)}
-    for module in modules:
-        if not str(module.get("type", "")).startswith("sentence_transformers."):
-            raise _unsafe(folder, f"modules.json names the foreign class {module.get('type')!r}")
-    for part in sorted(parts):
-        _check_part(folder, part)
-    if not list(folder.rglob("*.safetensors")):
-        raise _unsafe(folder, "it holds no weights in the safetensors format")
-
-
-def _check_part(folder: Path, part: Path) -> None:
-    for path in sorted(part.iterdir()) if part.is_dir() else []:
-        name = path.relative_to(folder)
-        if path.suffix.lower() in _PICKLES:
-            raise _unsafe(folder, f"{name} is in a format that can run code when it is read; delete that file")
-        if path.suffix == ".json" and re.search(rb'"(auto_map|_attn_implementation_internal)"', path.read_bytes()):
-            raise _unsafe(folder, f"{name} asks for code from outside the libraries")
-
-
-def _json(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigurationError(f"{path} is not valid JSON: {error}.") from error
-    return [item for item in content if isinstance(item, dict)]
-
-
-def _unsafe(folder: Path, what: str) -> ConfigurationError:
-    return ConfigurationError(f"The model folder {folder} is refused: {what}.", code="model_folder_unsafe")
 
 
 def weights_fingerprint(folder: Path) -> str:

@@ -38,7 +38,7 @@ def ensure_folder(models_dir: Path) -> Path:
     """
     folder = models_dir / NAME
     if folder.is_dir():
-        verify_folder(folder)
+        verify_folder(folder, recipe=_RECIPE)
         return folder
     source = packaged_weights()
     return publish_folder(folder, lambda draft: write_folder(source, draft), _RECIPE)

@@ -4,14 +4,16 @@ The converted folder holds the graph (weights stored as fp16), the tokenizer and
 imports openvino, tokenizers and numpy only. Its name carries the fingerprint of the weights it was made from and the
 version of this recipe, so a changed model or recipe gets a folder of its own.
 
-The graph goes through OpenVINO's torch front end directly. `openvino.convert_model` does the same, but it reports
-its use to a statistics server unless each user has opted out, and nothing here may touch the network.
+The graph goes through OpenVINO's torch front end directly. `openvino.convert_model` does the same, and reports its use
+to a statistics server; so does `import openvino` itself, unless each user has opted out. Nothing here may touch the
+network, so the package that sends is made unavailable to this process before the library looks for it.
 """
 
 from __future__ import annotations
 
 import json
 import queue
+import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +29,8 @@ from retrieval.embedders.model_folder import publish_folder, verify_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: importing it fails
 
 Precision = Literal["auto", "bf16", "f32"]
 

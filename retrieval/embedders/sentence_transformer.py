@@ -19,7 +19,8 @@ from domain.errors import ConfigurationError
 from domain.search import FloatArray
 from retrieval.embedders.adapter import Adapter, apply_adapter
 from retrieval.embedders.encoder import PAD_TO, EncoderSpec
-from retrieval.embedders.model_folder import check_foreign_folder, weights_fingerprint
+from retrieval.embedders.foreign_folder import check_foreign_folder
+from retrieval.embedders.model_folder import weights_fingerprint
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

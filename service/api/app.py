@@ -1,6 +1,8 @@
 """The HTTP application: routes over the engine's verbs, inside the middleware that every request passes.
 
 RequestContext  id, log, metrics, last net      (outermost)
+Tracing         a span each, where traces are asked for
+Draining        nothing new once the server ends
 Authentication  from headers alone, before a byte of the body is read
 BodyGate        sizes counted while they arrive, the JSON gate
 routes          validate, call the engine in a thread, answer
@@ -8,24 +10,28 @@ routes          validate, call the engine in a thread, answer
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 
-from domain.protocols import JobQueue
-from domain.search import DEFAULT_TENANT
+from domain.batches import BATCH
+from domain.protocols import BatchWork, JobQueue, JobSource
 from service.api.auth import Authentication
 from service.api.bodies import BodyGate
+from service.api.draining import Drain, Draining
 from service.api.errors import install_error_handlers
+from service.api.mcp import McpDoor, bound_to_caller
 from service.api.offload import Places
 from service.api.replies import ProblemReply
 from service.api.requests import RequestContext
+from service.api.routes.batches import batch_routes
 from service.api.routes.chat import chat_routes
 from service.api.routes.collections import collection_routes
 from service.api.routes.documents import document_routes
@@ -35,8 +41,15 @@ from service.api.routes.operations import operation_routes
 from service.api.routes.pages import install_pages
 from service.api.routes.questions import question_routes
 from service.api.state import ApiState
+from service.api.tracing import Tracing
+from service.batches.handler import BatchHandler
+from service.batches.none import NoBatches
+from service.keys import KeyRing, NoKeys
 from service.observability import Metrics
-from service.worker import UPLOAD, JobWorker, UploadHandler
+from service.quotas import MemoryAccount
+from service.tenants import NoTenants, Tenants
+from service.tracing import Traces
+from service.worker import UPLOAD, Handler, JobWorker, UploadHandler, Work
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -51,29 +64,40 @@ def create_app(
     jobs: JobQueue,
     *,
     api_key: str | None = None,
-    tenant: str = DEFAULT_TENANT,
+    keys: KeyRing | None = None,
+    tenants: Tenants | None = None,
+    jobs_of: Callable[[str], JobQueue] | None = None,
+    work: Work | None = None,
     max_body_bytes: int = 64 * _MIB,
     max_json_bytes: int = 8 * _MIB,
     question_places: int = 16,
     record_places: int = 8,
     max_waiting: int = 64,
     drain_seconds: float = 20.0,
+    drain: Drain | None = None,
+    metrics: Metrics | None = None,
+    traces: Traces | None = None,
     version: str = "",
 ) -> FastAPI:
     """The application over an engine and a job queue; the caller closes the engine after the application has stopped.
 
-    Without `api_key` only the local user is let in. At most `question_places` questions run at a time and `max_waiting`
-    more wait; `record_places` bounds listings, uploads and states. While it runs, the upload worker works.
+    Without more, there is one tenant, and its one key is `api_key`; without that only the local user is let in. `keys`,
+    `tenants`, `jobs_of` (a tenant's queue) and `work` (what the worker takes its jobs from) are those of an
+    installation that has several; without `work`, `jobs` is a JobSource too. At most `question_places` questions run at
+    a time and `max_waiting` more wait; `record_places` bounds listings, uploads and states.
     """
-    metrics = Metrics()
+    metrics = metrics or Metrics()
+    tenants = tenants or Tenants(lambda _: engine, MemoryAccount, NoTenants())
+    work = work or Work(cast("JobSource", jobs), lambda _: NoBatches(), cast("BatchWork", None))
     state = ApiState(
-        engine=engine,
-        jobs=jobs,
-        worker=JobWorker(jobs, {UPLOAD: UploadHandler(engine)}, observe=metrics.observe_job),
-        tenant=tenant,
+        tenants=tenants,
+        jobs_of=jobs_of or (lambda _: jobs),
+        batches_of=work.batches_of,
+        worker=_worker(work, tenants, metrics),
         questions=Places(question_places, max_waiting),
         records=Places(record_places, max_waiting),
         metrics=metrics,
+        drain=drain or Drain(),
     )
     # FastAPI's own pages load scripts from elsewhere; ours come from here.
     app = FastAPI(
@@ -90,33 +114,52 @@ def create_app(
         explanation_routes,
         document_routes,
         collection_routes,
+        batch_routes,
         model_routes,
         operation_routes,
     ):
         app.include_router(make_routes(state))
-    install_pages(app)
+    app.router.routes.append(McpDoor(bound_to_caller(tenants), state.questions, version).route)
+    keys = keys or KeyRing(NoKeys(), api_key)
+    install_pages(app, keys.widget_origins)
     _describe_problems(app)
     # Added last is outermost.
     app.add_middleware(BodyGate, max_body_bytes=max_body_bytes, max_json_bytes=max_json_bytes)
-    app.add_middleware(Authentication, api_key=api_key)
+    app.add_middleware(Authentication, keys=keys)
+    app.add_middleware(Draining, drain=state.drain)
+    if traces is not None:
+        app.add_middleware(Tracing, traces=traces)
     app.add_middleware(RequestContext, metrics=metrics)
     return app
+
+
+def _worker(work: Work, tenants: Tenants, metrics: Metrics) -> JobWorker:
+    handlers: dict[str, Handler] = {
+        UPLOAD: UploadHandler(tenants.working_for),
+        BATCH: BatchHandler(work.batches, tenants.asking_for, observe=metrics.observe_answer),
+    }
+    return JobWorker(work.source, handlers, observe=metrics.observe_job)
 
 
 @asynccontextmanager
 async def _lifespan(state: ApiState, drain_seconds: float, app: FastAPI) -> AsyncIterator[None]:
     await to_thread.run_sync(state.worker.start)
+    # A little less than the drain: a job that must be put back is put back inside it.
+    state.drain.stops(partial(state.worker.stop, 0.9 * drain_seconds))
+    probe = asyncio.create_task(state.metrics.load.probe_loop())
     # Beside the event loop and not awaited: /healthz answers while the encoder loads, /readyz tells when it is there.
     threading.Thread(target=_warm_up, args=(state,), name="fovea-warm-up", daemon=True).start()
     yield
     state.ready = False
-    if not await to_thread.run_sync(state.worker.stop, drain_seconds):
-        log.warning("worker_still_busy", note="Its job is put back at the next start.")
+    probe.cancel()
+    seconds = 0.0 if state.drain.begun else drain_seconds  # a drain has stopped the worker, or waited for it in vain
+    if not await to_thread.run_sync(state.worker.stop, seconds):
+        log.warning("worker_still_busy", note="Its job was put back.")
 
 
 def _warm_up(state: ApiState) -> None:
     try:
-        state.engine.status()
+        state.operator.status()
         state.ready = True
     except Exception:  # stays not ready, with the reason in the log; questions report it to their callers
         log.exception("warm_up_failed")

@@ -33,10 +33,10 @@ def host_of(header: str) -> str:
     return header.rpartition(":")[0] if header.count(":") == 1 else header
 
 
-def check_binding(host: str, api_key: str | None) -> None:
-    """Refuse to serve on an address that others can reach while no key is set. Raises ConfigurationError."""
-    if not api_key and not is_loopback(host):
+def check_binding(host: str, has_key: bool) -> None:
+    """Refuse to serve on an address that others can reach while nobody holds a key. Raises ConfigurationError."""
+    if not has_key and not is_loopback(host):
         raise ConfigurationError(
             f"Refusing to serve on {host!r} without an API key: anyone who reaches it could read the documents. "
-            "Set FOVEA_SERVER__API_KEY, or serve on 127.0.0.1."
+            "Make one with 'fovea keys create', set FOVEA_SERVER__API_KEY, or serve on 127.0.0.1."
         )

@@ -8,6 +8,7 @@ hold paths, SQL or text of documents.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,8 @@ from domain.errors import (
     IndexModelMismatch,
     LoadError,
     NotFound,
+    Overloaded,
+    QuotaExceeded,
     StorageError,
     UsageError,
 )
@@ -37,7 +40,7 @@ from domain.errors import (
 log = structlog.get_logger("fovea.api")
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER_SECONDS = 2  # a busy or restarting server is usually back by then
+_RETRY_AFTER_SECONDS = 2.0  # a busy or restarting server is usually back by then
 
 # The first row whose class fits decides, so a class stands before its base.
 STATUS_BY_CLASS: tuple[tuple[type[FoveaError], int], ...] = (
@@ -48,6 +51,8 @@ STATUS_BY_CLASS: tuple[tuple[type[FoveaError], int], ...] = (
     (IndexModelMismatch, 409),
     (StorageError, 503),
     (DataDirectoryInUse, 503),
+    (Overloaded, 503),
+    (QuotaExceeded, 429),
     (FetchError, 502),
     (GeneratorTimeout, 504),
     (GenerationError, 502),
@@ -57,14 +62,18 @@ STATUS_BY_CLASS: tuple[tuple[type[FoveaError], int], ...] = (
 
 # Codes that say more than their class does.
 STATUS_BY_CODE = {
+    "unauthorized": 401,
+    "tenant_suspended": 403,
+    "forbidden": 403,
     "collection_exists": 409,
-    "document_busy": 409,
+    "idempotency_in_flight": 409,
     "url_forbidden": 422,
     "too_large": 413,
     "llm_rate_limited": 503,
     "storage_full": 507,
     "overloaded": 503,
     "not_ready": 503,
+    "shutting_down": 503,
 }
 
 _CODE_BY_STATUS = {
@@ -73,6 +82,7 @@ _CODE_BY_STATUS = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
@@ -81,25 +91,19 @@ _CODE_BY_STATUS = {
 _OPERATOR_ONLY = (ConfigurationError, StorageError, DataDirectoryInUse, DomainError)
 
 
-class Overloaded(FoveaError):
-    """All places for questions are taken and the queue for them is full."""
-
-    code = "overloaded"
-    retryable = True
-
-
-class Busy(UsageError):
-    """The document is being indexed at this moment."""
-
-    code = "document_busy"
-    retryable = True
-
-
 class NotReady(FoveaError):
     """The server is still starting, or already stopping."""
 
     code = "not_ready"
     retryable = True
+
+
+class ShuttingDown(FoveaError):
+    """The server is ending; what answers next is another process, or this one started anew."""
+
+    code = "shutting_down"
+    retryable = True
+    retry_after_seconds = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Problem:
     code: str
     detail: str
     retryable: bool = False
+    retry_after_seconds: float | None = None
 
     def to_dict(self, request_id: str) -> dict[str, Any]:
         return {
@@ -128,9 +133,15 @@ class Problem:
         return {"error": {"message": self.detail, "type": kind, "code": self.code, "param": None}}
 
     def response(self, request_id: str, headers: dict[str, str] | None = None, openai: bool = False) -> Response:
-        retry = {"retry-after": str(_RETRY_AFTER_SECONDS)} if self.status == 503 and self.retryable else {}
         body = orjson.dumps({**self.to_dict(request_id), **(self.openai_error() if openai else {})})
-        return Response(body, self.status, {**retry, **(headers or {})}, PROBLEM_MEDIA_TYPE)
+        return Response(body, self.status, {**self._retry_after(), **(headers or {})}, PROBLEM_MEDIA_TYPE)
+
+    def _retry_after(self) -> dict[str, str]:
+        """When to come back: to a quota that is used up (429) as to a server that is busy or ending (503)."""
+        if self.status not in (429, 503) or not self.retryable:
+            return {}
+        seconds = _RETRY_AFTER_SECONDS if self.retry_after_seconds is None else self.retry_after_seconds
+        return {"retry-after": str(max(1, math.ceil(seconds)))}
 
 
 def problem_of(error: Exception) -> Problem:
@@ -141,7 +152,8 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         return Problem(422, "invalid_request", _validation_detail(error))
     if isinstance(error, FoveaError):
-        return Problem(status_of(error), error.code, _public_detail(error), error.retryable)
+        detail, wait = _public_detail(error), error.retry_after_seconds
+        return Problem(status_of(error), error.code, detail, error.retryable, wait)
     return Problem(500, "internal_error", "Something went wrong on the server; its log has the details.")
 
 

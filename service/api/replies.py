@@ -16,8 +16,13 @@ class Reply(BaseModel):
     model_config = _EXAMPLE
 
 
-class ProblemReply(Reply):
-    """RFC 9457, as application/problem+json."""
+class ProblemReply(BaseModel):
+    """RFC 9457, as application/problem+json.
+
+    Further members may follow: the chat routes add `error`, in which OpenAI's libraries look for the reason.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     title: str
@@ -198,6 +203,8 @@ class AnswerReply(Reply):
     answer: str
     abstained: bool
     degraded: bool
+    truncated: bool = Field(description="The model was stopped at its longest permitted answer.")
+    filtered: bool = Field(description="The model's operator withheld a part of the answer.")
     citations: list[CitationReply]
     sentences: list[CitedSentenceReply]
     removed_marks: int = Field(description="Marks of the model that no evidence has; they are taken out of the text.")
@@ -216,6 +223,8 @@ class FoveaReply(Reply):
     removed_marks: int
     abstained: bool
     degraded: bool
+    truncated: bool = Field(description="The model was stopped at its longest permitted answer.")
+    filtered: bool = Field(description="The model's operator withheld a part of the answer.")
     model: str
     timings: dict[str, float]
     bill: BillReply
@@ -315,9 +324,58 @@ class CollectionList(Reply):
     collections: list[CollectionReply]
 
 
+class BatchAccepted(Reply):
+    id: str
+    status: str
+    total: int
+
+
+class BatchCountsReply(Reply):
+    total: int
+    answered: int
+    failed: int
+    waiting: int
+    asked: int = Field(description="Calls that were made; equal questions share one.")
+
+
+class BatchUsageReply(Reply):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class BatchReply(Reply):
+    """How far a batch is."""
+
+    id: str
+    status: str = Field(description="queued, running, ready, failed or cancelled")
+    form: str = Field(description="rows, or openai for a batch file in OpenAI's form")
+    counts: BatchCountsReply
+    usage: BatchUsageReply
+    max_total_tokens: int | None
+    collections: list[str]
+    columns: list[str]
+    created_at: str
+    updated_at: str
+    error: ErrorReply | None
+
+
+class BatchList(Reply):
+    batches: list[BatchReply]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "A problem",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemReply"}}},
     }
 }
+
+# What an operation answers in place of JSON where the request says `stream`: events of this form.
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
+EVENTS: dict[str, Any] = {"text/event-stream": {"schema": _EVENT}}

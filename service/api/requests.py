@@ -54,7 +54,7 @@ class RequestContext:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
-                log.exception("request_crashed", path=_route(scope))
+                log.exception("request_crashed", path=route_of(scope))
                 if status:  # too late to say anything; the server closes the connection
                     raise
                 await problem_of(error).response(request_id)(scope, receive, send_with_headers)
@@ -62,17 +62,24 @@ class RequestContext:
                 self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route, method = _route(scope), _method(scope)
+        route, method = route_of(scope), method_of(scope)
         self._metrics.observe_request(route, method, status, seconds)
         if route not in ("/healthz", "/readyz", "/metrics"):
-            log.info("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 1))
+            took = round(seconds * 1000, 1)
+            log.info("request", method=method, route=route, status=status, milliseconds=took, **_caller(scope))
+
+
+def _caller(scope: Scope) -> dict[str, str]:
+    """Whose request it was, where that was found out; a key's public id says nothing of its secret."""
+    principal = scope.get("state", {}).get("principal")
+    return {"tenant": principal.tenant, "key": principal.key_id} if principal else {}
 
 
 def _request_id(given: str) -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's pattern, never the path itself: paths are without number, and hold ids."""
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
@@ -80,6 +87,6 @@ def _route(scope: Scope) -> str:
     return "/static" if scope["path"].startswith("/static/") else "unmatched"
 
 
-def _method(scope: Scope) -> str:
+def method_of(scope: Scope) -> str:
     known = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     return scope["method"] if scope["method"] in known else "other"

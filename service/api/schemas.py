@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.asking import Message
 from domain.search import DEFAULT_COLLECTION
@@ -14,6 +14,14 @@ _MAX_HISTORY = 1000
 Collection = Annotated[str, Field(min_length=1, max_length=200, description="The collection to work on.")]
 MaxTokens = Annotated[
     int | None, Field(ge=1, le=1_000_000, description="Ceiling of context tokens; the server's default where left out.")
+]
+AnswerTokens = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1_000_000,
+        description="Longest answer, in the model's tokens; the server's own limit stays.",
+    ),
 ]
 ConstraintText = Annotated[str, Field(min_length=1, max_length=4000)]
 Constraints = Annotated[list[ConstraintText], Field(max_length=50, description="Rules that the answer must obey.")]
@@ -60,10 +68,11 @@ class AskRequest(SearchRequest):
     constraints: Constraints = []
     role: str | None = Field(None, max_length=20_000, description="Replaces the default role text.")
     think: bool = Field(False, description="Ask the model to reason step by step.")
+    max_output_tokens: AnswerTokens = None
     stream: bool = Field(False, description="Send text parts as server-sent events, then the answer.")
 
     def options(self) -> dict[str, Any]:
-        more = {"constraints": self.constraints, "role": self.role, "think": self.think}
+        more = {name: getattr(self, name) for name in ("constraints", "role", "think", "max_output_tokens")}
         return {**super().options(), **more}
 
 
@@ -79,6 +88,41 @@ class ExplainRequest(Wire):
     def options(self) -> dict[str, Any]:
         """The engine's keyword arguments."""
         return self.model_dump(exclude={"question"})
+
+
+class BatchOptions(Wire):
+    """How every question of a batch is answered."""
+
+    max_tokens: MaxTokens = None
+    collection: Collection = DEFAULT_COLLECTION
+    constraints: Constraints = []
+    role: str | None = Field(None, max_length=20_000, description="Replaces the default role text.")
+    think: bool = Field(False, description="Ask the model to reason step by step.")
+    document_ids: list[str] = Field(default=[], max_length=10_000, description="Look only into these documents.")
+    metadata: dict[str, Any] | None = Field(None, description="Look only into documents with these metadata values.")
+    question_column: str | None = Field(None, max_length=500, description="Where the questions of rows stand.")
+    max_total_tokens: int | None = Field(
+        None, ge=1, le=10**12, description="Ceiling of the tokens of all prompts and answers together."
+    )
+
+    def options(self) -> dict[str, Any]:
+        """The engine's keyword arguments."""
+        names = ("max_tokens", "collection", "constraints", "role", "think", "document_ids", "metadata")
+        return {name: getattr(self, name) for name in names}
+
+
+class BatchRequest(BatchOptions):
+    """A batch as JSON: bare questions, rows of a table, or requests in the form of OpenAI's batch files."""
+
+    questions: list[str] | None = Field(None, min_length=1, max_length=50_000)
+    rows: list[dict[str, Any]] | None = Field(None, min_length=1, max_length=50_000)
+    requests: list[dict[str, Any]] | None = Field(None, min_length=1, max_length=50_000)
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> BatchRequest:
+        if sum(given is not None for given in (self.questions, self.rows, self.requests)) != 1:
+            raise ValueError("Send one of `questions`, `rows` and `requests`.")
+        return self
 
 
 class TextUpload(Wire):
@@ -141,8 +185,8 @@ class FoveaOptions(Wire):
 class ChatRequest(BaseModel):
     """An OpenAI chat completion request.
 
-    Fields that steer a model's sampling (`temperature`, `top_p`, `seed` ...) are accepted and not used, and so are the
-    answer's length limits. Any model name is accepted: the configured model answers.
+    Fields that steer a model's sampling (`temperature`, `top_p`, `seed` ...) are accepted and not used. Any model name
+    is accepted: the configured model answers.
     """
 
     model: str = "fovea"
@@ -150,9 +194,15 @@ class ChatRequest(BaseModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = Field(None, description="Only one choice is made.")
-    max_tokens: int | None = Field(None, description="Length of the answer, as OpenAI defines it; not used.")
-    max_completion_tokens: int | None = Field(None, description="Length of the answer, as OpenAI defines it; not used.")
+    max_tokens: AnswerTokens = None
+    max_completion_tokens: AnswerTokens = None
     fovea: FoveaOptions = FoveaOptions()
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The lower of the two limits of the answer's length."""
+        given = [limit for limit in (self.max_tokens, self.max_completion_tokens) if limit is not None]
+        return min(given, default=None)
 
     @property
     def include_usage(self) -> bool:

@@ -1,14 +1,22 @@
-"""Runs the application under uvicorn, until a signal ends it."""
+"""Runs the application under uvicorn, until a signal ends it.
+
+The first SIGTERM or SIGINT begins the drain (`service/api/draining.py`), at the end of which the process exits with 0.
+A second one does what it does to any process: it kills this one, which loses nothing that was acknowledged.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,12 +24,22 @@ from domain.errors import ConfigurationError, StorageError
 from domain.protocols import JobQueue
 from service.api.app import create_app
 from service.api.binding import check_binding
-from service.observability import configure_logging
+from service.api.connections import ConnectionLimits, guarded_connections
+from service.api.draining import Drain
+from service.keys import KeyRing
+from service.observability import Metrics, configure_logging
+from service.tenants import Tenants
+from service.tracing import Traces
+from service.worker import Work
 
 if TYPE_CHECKING:
     from service.engine import Engine
 
-_DRAIN_SECONDS = 20
+log = structlog.get_logger("fovea.api")
+
+DRAIN_SECONDS = 20.0
+_LAST_SECONDS = 2  # for connections to close and cancelled requests to end, after the drain
+_SPARE_FILES = 256  # for the database, the indexes, parsers and calls to models
 
 
 class Served(Protocol):
@@ -34,37 +52,89 @@ class Served(Protocol):
     def jobs(self) -> JobQueue: ...
 
     @property
-    def api_key(self) -> str | None: ...
+    def jobs_of(self) -> Callable[[str], JobQueue]: ...
 
     @property
-    def tenant(self) -> str: ...
+    def work(self) -> Work: ...
+
+    @property
+    def tenants(self) -> Tenants: ...
+
+    @property
+    def keys(self) -> KeyRing: ...
 
     @property
     def max_body_bytes(self) -> int: ...
 
+    @property
+    def metrics(self) -> Metrics: ...
 
-def run_server(server: Served, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; running answers and the job in hand get some seconds to finish.
+    @property
+    def traces(self) -> Traces | None: ...
+
+
+def run_server(server: Served, host: str, port: int, drain_seconds: float = DRAIN_SECONDS) -> None:
+    """Serve until SIGINT or SIGTERM; running answers and the jobs in hand then get `drain_seconds` to finish.
 
     Raises ConfigurationError for an address that cannot be had, or that others can reach while no key is set. The
     caller closes the engine afterwards. Call it in the main thread: it takes the signals.
     """
-    check_binding(host, server.api_key)
+    check_binding(host, server.keys.has_keys)
     configure_logging()
+    drain = Drain()
     app = create_app(
         server.engine,
         server.jobs,
-        api_key=server.api_key,
-        tenant=server.tenant,
+        keys=server.keys,
+        tenants=server.tenants,
+        jobs_of=server.jobs_of,
+        work=server.work,
         max_body_bytes=server.max_body_bytes,
-        drain_seconds=_DRAIN_SECONDS,
+        drain_seconds=drain_seconds,
+        drain=drain,
+        metrics=server.metrics,
+        traces=server.traces,
     )
-    with listening(host, port) as listener, _quiet_signals():
+    with listening(host, port) as listener:
         print(f"Fovea listens on {_url(host, listener.getsockname()[1])}", file=sys.stderr, flush=True)
-        running = uvicorn.Server(server_config(app, host, port))
+        running = DrainingServer(server_config(app, host, port), drain, drain_seconds)
         running.run(sockets=[listener])
     if not running.started:
         raise StorageError("The server could not start; its log says why.", code="start_failed")
+    if not drain.clean:
+        _leave_work_behind()
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which a signal drains before it ends it."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, drain_seconds: float = DRAIN_SECONDS) -> None:
+        super().__init__(config)
+        self._drain, self._drain_seconds = drain, drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the drain; at the second signal, die of it."""
+        if self._drain.begun:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self._drain.begin()
+        self.should_exit = True
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, and then until the drain is over: only after this the listener is closed."""
+        await super().main_loop()
+        await self._drain.run(self._drain_seconds)
+
+
+def _leave_work_behind() -> None:
+    """End the process although a job is still at work, for example on a parse that hangs.
+
+    The job is back in the queue and its worker may write no more. Closing the engine would wait for it; what is not
+    saved by that are indexes, which are caches.
+    """
+    log.warning("work_left_behind", note="The jobs in hand were put back; indexes are brought up to date at the start.")
+    logging.shutdown()
+    os._exit(0)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -79,27 +149,13 @@ def listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-@contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Let a signal end the server and nothing more.
-
-    uvicorn raises the signal again once it has stopped; the default reaction would end the process before the engine
-    is closed.
-    """
-    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _url(host: str, port: int) -> str:
     return f"http://[{host.strip('[]')}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     """Settings of uvicorn: one process (SQLite and the indexes have one writer), no trust in forwarded headers."""
+    limits = ConnectionLimits(connections=_connections())
     return uvicorn.Config(
         app,
         host=host,
@@ -109,7 +165,14 @@ def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         # A client could otherwise write itself a loopback address, which is all that the keyless mode asks for.
         proxy_headers=False,
+        http=guarded_connections(limits),
+        ws="none",
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        timeout_graceful_shutdown=_LAST_SECONDS,
     )
+
+
+def _connections() -> int:
+    """How many connections there are files for, at most 1,000."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1000 if soft == resource.RLIM_INFINITY else max(64, min(1000, soft - _SPARE_FILES))

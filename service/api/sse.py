@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from anyio import CancelScope
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from service.api.disconnect import until_disconnect
 from service.api.errors import Problem, problem_of
 
 log = structlog.get_logger("fovea.api")
@@ -36,7 +38,9 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            async with until_disconnect(receive):
+                with suppress(OSError):  # by which some servers tell that the client has left
+                    await self.stream_response(send)
         finally:
             with CancelScope(shield=True):
                 await self._close()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import NotFound, UsageError
-from domain.jobs import DocumentInfo, ErrorInfo, Job, JobStatus
+from domain.jobs import DocumentInfo, Job, JobStatus, NewJob, Receipt
 from domain.protocols import JobQueue
-from service.api.errors import Busy
+from ingestion.text_gate import clean
+from service.api.idempotency import receipt_of
 from service.api.schemas import TextUpload, UrlUpload
 from service.worker import UPLOAD, upload_payload
 
 if TYPE_CHECKING:
-    from service.engine import Engine
+    from service.bound_engine import BoundEngine
 
 _MAX_NAME = 255
 _MAX_SOURCE = 1000
-_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,27 @@ class UploadedFile:
 
 
 class Uploads:
-    """Accepts uploads and tells how far they are."""
+    """Accepts a caller's uploads and tells how far they are. `notice` hears that a job was cancelled."""
 
-    def __init__(self, jobs: JobQueue, engine: Engine, tenant: str) -> None:
+    def __init__(self, jobs: JobQueue, engine: BoundEngine, notice: Callable[[], None] = lambda: None) -> None:
         self._jobs = jobs
         self._engine = engine
-        self._tenant = tenant
+        self._notice = notice
+        self._tenant = engine.principal.tenant
 
-    def accept_file(self, file: UploadedFile, collection: str, source: str = "") -> dict[str, Any]:
-        """Accept one file; `source` is its identity where its name is not."""
+    def submit(self, jobs: Sequence[NewJob], key: str | None = None) -> tuple[Mapping[str, Any], Receipt | None]:
+        """Commit all jobs of a request, or none: (the reply, the receipt where the request was here before).
+
+        Raises UsageError "idempotency_key_reused".
+        """
+        content = [[job.payload, sha256(job.blob or b"").hexdigest()] for job in jobs]
+        response = {"documents": [_accepted(job) for job in jobs]}
+        earlier = self._jobs.submit(jobs, receipt_of(key, ["documents", content], response))
+        return (earlier.response if earlier else response), earlier
+
+    def accept_file(self, file: UploadedFile, collection: str, source: str = "") -> NewJob:
+        """The job of one file; `source` is its identity where its name is not."""
+        collection = self._engine.collection(collection)
         shown = clean_name(file.name)
         source = clean_name(source) or shown
         if not shown:
@@ -52,54 +65,50 @@ class Uploads:
         payload = upload_payload(
             "file", tenant=self._tenant, collection=collection, source=source, name=name, media_type=file.media_type
         )
-        return self._enqueue(payload, file.data)
+        return NewJob(UPLOAD, payload, file.data)
 
-    def accept_text(self, upload: TextUpload) -> dict[str, Any]:
+    def accept_text(self, upload: TextUpload) -> NewJob:
         # Text that is sent twice is one document: the id comes from what it says.
         digest = sha256(f"{upload.title}\x00{upload.text}".encode()).hexdigest()
         source = clean_name(upload.source or "") or f"text-{digest[:20]}"
+        collection = self._engine.collection(upload.collection)
         payload = upload_payload(
-            "text", tenant=self._tenant, collection=upload.collection, source=source, title=clean_name(upload.title)
+            "text", tenant=self._tenant, collection=collection, source=source, title=clean_name(upload.title)
         )
-        return self._enqueue(payload, upload.text.encode())
+        return NewJob(UPLOAD, payload, upload.text.encode())
 
-    def accept_url(self, upload: UrlUpload) -> dict[str, Any]:
+    def accept_url(self, upload: UrlUpload) -> NewJob:
         url = upload.url.strip()
         if not re.match(r"https?://", url, re.IGNORECASE):
             raise UsageError("Only http:// and https:// addresses can be fetched.", code="url_forbidden")
-        return self._enqueue(upload_payload("url", tenant=self._tenant, collection=upload.collection, source=url), None)
+        collection = self._engine.collection(upload.collection)
+        return NewJob(UPLOAD, upload_payload("url", tenant=self._tenant, collection=collection, source=url))
 
     def state(self, document: str) -> dict[str, Any]:
         """A document with its state: queued, running, failed or ready. Raises NotFound."""
-        jobs = self._jobs.of_document(document)
+        jobs = self._jobs_of(document)
         newest = jobs[0] if jobs else None
         info = self._stored(document)
-        if info is None and (newest is None or newest.status is JobStatus.READY):
+        if info is None and (newest is None or newest.status in (JobStatus.READY, JobStatus.CANCELLED)):
             raise NotFound(f"There is no document {document!r}.")
         shown = info.to_dict() if info else _pending(document, newest)
         return {**shown, "state": _state(info, newest), "job": newest.to_dict() if newest else None}
 
     def delete(self, document: str) -> None:
-        """Delete a document and whatever of it waits to be indexed. Raises NotFound, Busy while it is being indexed."""
-        unfinished = [job for job in self._jobs.of_document(document) if job.status in _UNFINISHED]
-        if any(job.status is JobStatus.RUNNING for job in unfinished):
-            raise Busy(f"Document {document!r} is being indexed at this moment; delete it when that is done.")
+        """Delete a document and whatever of it waits to be indexed, or is being indexed. Raises NotFound."""
+        unfinished = [job for job in self._jobs_of(document) if not job.status.finished]
         for job in unfinished:
-            self._jobs.fail(job.id, ErrorInfo("cancelled", "The document was deleted before it was indexed."))
+            self._jobs.cancel(job.id, "The document was deleted before it was indexed.")
+        self._notice()
         try:
             self._engine.delete(document)
         except NotFound:
             if not unfinished:
                 raise
 
-    def _enqueue(self, payload: dict[str, Any], blob: bytes | None) -> dict[str, Any]:
-        job = self._jobs.enqueue(UPLOAD, payload, blob)
-        return {
-            "id": payload["document_id"],
-            "source": payload["source"],
-            "job_id": job.id,
-            "status": JobStatus.QUEUED.value,
-        }
+    def _jobs_of(self, document: str) -> list[Job]:
+        sees = self._engine.principal.sees
+        return [job for job in self._jobs.of_document(document) if sees(job.payload.get("collection", ""))]
 
     def _stored(self, document: str) -> DocumentInfo | None:
         try:
@@ -114,12 +123,22 @@ def clean_name(name: str) -> str:
     >>> clean_name(" re\x00port\u202e.pdf ")
     'report.pdf'
     """
-    kept = (char for char in unicodedata.normalize("NFC", name) if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
+    kept = (char for char in clean(name).text if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
     return "".join(kept).strip()
 
 
+def _accepted(job: NewJob) -> dict[str, Any]:
+    payload = job.payload
+    return {
+        "id": payload["document_id"],
+        "source": payload["source"],
+        "job_id": job.id,
+        "status": JobStatus.QUEUED.value,
+    }
+
+
 def _state(info: DocumentInfo | None, newest: Job | None) -> str:
-    if newest is not None and newest.status in _UNFINISHED:
+    if newest is not None and not newest.status.finished:
         return newest.status.value
     if newest is not None and newest.status is JobStatus.FAILED:
         return JobStatus.FAILED.value

@@ -12,6 +12,7 @@ import os
 import sys
 
 from domain.errors import DataDirectoryInUse, FoveaError, IndexModelMismatch, UsageError
+from service import failpoints
 from service.cli.app import app
 
 _USAGE = (UsageError, IndexModelMismatch, DataDirectoryInUse)  # the caller must change something before trying again
@@ -22,6 +23,7 @@ def main() -> None:
     _speak_any_language()
     _keep_warnings_quiet()
     try:
+        failpoints.arm_from(os.environ)
         app()
     except FoveaError as error:
         print(f"fovea: {error.message}", file=sys.stderr)

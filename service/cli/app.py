@@ -15,6 +15,8 @@ from service.cli import (
     documents,
     evaluation,
     explaining,
+    keys,
+    maintenance,
     questions,
     serving,
     training,
@@ -56,5 +58,18 @@ def root(
     before_command.set(data_dir)
 
 
-for module in (documents, questions, explaining, chat, batch, serving, evaluation, calibrating, training, doctor):
+for module in (
+    documents,
+    questions,
+    explaining,
+    chat,
+    batch,
+    serving,
+    evaluation,
+    calibrating,
+    training,
+    keys,
+    maintenance,
+    doctor,
+):
     module.register(app)

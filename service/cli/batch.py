@@ -18,10 +18,14 @@ def register(app: typer.Typer) -> None:
 
 
 def batch(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV or JSONL, one question a row.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or JSONL to write.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="CSV, JSONL or XLSX, one question a row.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV, JSONL or XLSX to write.")],
     question_column: Annotated[str | None, typer.Option("--question-column", help="Where the questions stand.")] = None,
     max_tokens: MaxTokens = None,
+    max_total_tokens: Annotated[
+        int | None,
+        typer.Option("--max-total-tokens", min=1, help="Ceiling of the tokens of all prompts and answers together."),
+    ] = None,
     constraint: Constraints = None,
     role: RoleText = None,
     think: Think = False,
@@ -32,6 +36,9 @@ def batch(
     json: Json = False,
 ) -> None:
     """Answer every question of a table. A killed run goes on where it was when it is started again.
+
+    Questions that differ in case, width or white space only are asked once. A run that comes to its ceiling of tokens
+    ends, and goes on when it is started again with a higher one.
 
     Example: `fovea batch questions.csv -o answers.csv --question-column Question`
     """
@@ -50,6 +57,7 @@ def batch(
             output,
             lambda questions: engine.batch(questions, **options),
             question_column=question_column,
+            max_total_tokens=max_total_tokens,
             overwrite=overwrite,
             progress=line.update,
         )
@@ -58,7 +66,10 @@ def batch(
     else:
         out.print(
             f"{summary.rows} rows: {summary.abstained} without an answer, {summary.failed} failed, "
-            f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens; {summary.output}"
+            f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens, "
+            f"{summary.total_tokens:,} in all; {summary.output}"
         )
+        if summary.beyond_ceiling:
+            out.print(f"{summary.beyond_ceiling} rows were beyond the ceiling; a higher one goes on from there.")
     if summary.failed:
         raise typer.Exit(1)

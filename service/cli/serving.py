@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from domain.errors import ConfigurationError
 from service.cli.options import DataDir, Url, message, opened, settings_for
 from service.cli.printing import print_report
 from service.cli.progress import ProgressLine
@@ -34,10 +34,9 @@ def serve(
 
     settings = settings_for(data_dir)
     host, port = host or settings.server.host, settings.server.port if port is None else port
-    key = settings.server.api_key
-    check_binding(host, key.get_secret_value() if key else None)
     listening(host, port).close()  # a port that is taken is better known before the documents are indexed than after
     with build_server(settings, on_message=message) as server:
+        check_binding(host, server.keys.has_keys)
         inputs = list(ingest or [])
         if samples and not server.engine.list_documents(limit=1):
             inputs.append(samples)
@@ -62,13 +61,29 @@ def mcp(
 
     from service.mcp_server import create_mcp_server
 
+    if http:
+        _mcp_over_http(port, data_dir, url)
+        return
     with opened(data_dir, url) as engine:
-        server = create_mcp_server(engine, version("fovea-rag"))
-        if http:
+        create_mcp_server(engine, version("fovea-rag")).run("stdio")
+
+
+def _mcp_over_http(port: int, data_dir: Path | None, url: str | None) -> None:
+    """Keys are asked for as `fovea serve` does: once one was made, everybody needs one."""
+    from importlib.metadata import version
+
+    from service.api.mcp import bound_to_caller
+    from service.api.mcp_process import run_mcp
+    from service.bootstrap import build_server
+    from service.keys import KeyRing, NoKeys
+
+    release = version("fovea-rag")
+    if url is None:
+        with build_server(settings_for(data_dir), on_message=message) as server:
             message(f"MCP over HTTP on http://127.0.0.1:{port}/mcp")
-            try:
-                server.run("streamable-http", host="127.0.0.1", port=port)
-            except SystemExit as end:  # uvicorn's way to say that it has no socket
-                raise ConfigurationError(f"Cannot serve on port {port}: choose another --port.") from end
-        else:
-            server.run("stdio")
+            run_mcp(bound_to_caller(server.tenants), server.keys, port, release)
+        return
+    key = settings_for(None).server.api_key
+    with opened(data_dir, url) as engine:
+        message(f"MCP over HTTP on http://127.0.0.1:{port}/mcp")
+        run_mcp(lambda _: engine, KeyRing(NoKeys(), key.get_secret_value() if key else None), port, release)

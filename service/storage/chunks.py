@@ -18,7 +18,7 @@ T = TypeVar("T")
 _MAX_PARAMETERS = 30_000  # SQLite takes 32,766 bound values in a statement, PostgreSQL 65,535
 
 # Everything a StoredChunk is made of, but for the token vectors.
-_CHUNK_COLUMNS = (
+CHUNK_COLUMNS = (
     chunks.c.key,
     chunks.c.id.label("chunk_id"),
     documents.c.id.label("document_id"),
@@ -49,7 +49,7 @@ class SqlChunks(TenantScope):
         One SELECT for up to 30,000 keys.
         """
         tokens = chunks.c.tokens if with_tokens else null().label("tokens")
-        statement = self._chunks(collection, *_CHUNK_COLUMNS, tokens)
+        statement = self._chunks(collection, *CHUNK_COLUMNS, tokens)
         found: dict[int, StoredChunk] = {}
         with self._database.read() as connection:
             for part in parts_of(list(dict.fromkeys(keys))):
@@ -87,7 +87,7 @@ class SqlChunks(TenantScope):
 
     def iter_texts(self, collection: str, batch: int = 4096, since: int = 0) -> Iterator[tuple[list[int], list[str]]]:
         """(keys, texts to index) of live chunks added after generation `since`, oldest first."""
-        for rows in self._stream(collection, batch, since, *_CHUNK_COLUMNS):
+        for rows in self._stream(collection, batch, since, *CHUNK_COLUMNS):
             yield [row.key for row in rows], [indexed_text(chunk_from(row), row.title) for row in rows]
 
     def retired_since(self, collection: str, generation: int) -> list[int]:

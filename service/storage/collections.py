@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, func, select, update
@@ -13,7 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from domain.errors import IndexModelMismatch, NotFound, UsageError
 from domain.jobs import CollectionInfo
 from domain.search import DEFAULT_TENANT
-from service.storage.database import Database
+from service.failpoints import failpoint
+from service.storage.database import Database, in_spite_of_a_full_disk
 from service.storage.rows import now
 from service.storage.tables import chunks, collections, documents
 
@@ -113,11 +115,15 @@ class SqlCollections(TenantScope):
         return [CollectionInfo(row.name, row.documents, int(row.chunks), row.model_id, row.dim) for row in rows]
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection with everything in it. Raises NotFound."""
+        """Delete a collection with everything in it, on a full disk too. Raises NotFound."""
+        in_spite_of_a_full_disk(self._database, partial(self._delete_collection, name))
+
+    def _delete_collection(self, name: str) -> None:
         with self._database.write() as connection:
             row = self._locked(connection, name)
             scope = (collections.c.id == row.id, collections.c.tenant_id == self._tenant)
             connection.execute(delete(collections).where(*scope))
+            failpoint("collection.deleted")
 
     def generation(self, collection: str) -> int:
         """How many writes the collection has seen; 0 for one that does not exist yet."""
@@ -151,8 +157,8 @@ class SqlCollections(TenantScope):
 
 def _refuse_other_encoder(row: Row[Any], model_id: str, dim: int, codec_id: str) -> None:
     advice = (
-        "vectors of two encoders are never mixed: restore the previous encoder, or put the documents into a new "
-        "collection with this one"
+        "vectors of two encoders are never mixed: restore the previous encoder, or give the collection vectors of this "
+        f"one with `fovea reindex --embed --collection {row.name}`"
     )
     if row.model_id not in (None, model_id) or row.dim not in (None, dim):
         raise IndexModelMismatch(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -17,9 +19,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from domain.errors import ConfigurationError, StorageError
-from service.storage.schema import migrate
+from domain.errors import ConfigurationError, NotFound, StorageError
+from service.failpoints import failpoint
+from service.storage.reserve import Reserve
+from service.storage.schema import migrate, require_schema
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK_WAIT_SECONDS = 15  # a writer that waits longer than this meets a fault, not a queue
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 10
@@ -38,12 +43,17 @@ _SQLITE_SETTINGS: tuple[tuple[str, str, object], ...] = (
 )
 _SQLITE_PAGE_BYTES = 16384  # a chunk with its token vectors takes 26 KB and more: fewer, larger pages
 
+Result = TypeVar("Result")
+Condition = Callable[[Connection], None]
+
 
 class Database:
     """A SQL database at the newest schema. `read()` and `write()` open transactions, from any thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reserve: Reserve | None = None) -> None:
         self._engine = engine
+        self._conditions = threading.local()
+        self._reserve = reserve
         self.name = _shown(engine.url)
 
     @property
@@ -66,7 +76,28 @@ class Database:
         with storage_errors(self.name), self._engine.connect() as connection:
             connection = connection.execution_options(fovea_write=True)
             with connection.begin():
+                failpoint("write.begun")
+                condition: Condition | None = getattr(self._conditions, "now", None)
+                if condition is not None:
+                    condition(connection)
                 yield connection
+                failpoint("write.commit")
+        failpoint("write.committed")  # behind the translation of errors: what fails here has been written
+
+    @contextmanager
+    def writing_only_if(self, condition: Condition) -> Iterator[None]:
+        """A block in which each `write` of this thread first lets `condition` look at its transaction; what it raises
+        undoes the write. So work that was taken away from a thread cannot be written by it, however late it ends.
+        """
+        self._conditions.now = condition
+        try:
+            yield
+        finally:
+            self._conditions.now = None
+
+    def make_room(self) -> bool:
+        """Give the disk a little space back for a deletion that found it full; False where none was set aside."""
+        return self._reserve is not None and self._reserve.release()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -79,15 +110,56 @@ def open_database(url: str) -> Database:
     """
     parsed = _parse(url)
     name = _shown(parsed)
-    engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed)
-    database = Database(engine)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    engine = _sqlite_engine(parsed) if sqlite else _postgresql_engine(parsed)
+    reserve = Reserve(Path(str(parsed.database))) if sqlite and "uri" not in parsed.query else None
+    database = Database(engine, reserve)
     try:
         with storage_errors(name):
             migrate(engine)
+        if reserve is not None:
+            reserve.fill()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def in_spite_of_a_full_disk(database: Database, write: Callable[[], Result]) -> Result:
+    """What `write()` gives; a second try follows one that found the disk full, where room was set aside for it."""
+    try:
+        return write()
+    except StorageError as error:
+        if error.code != "storage_full" or not database.make_room():
+            raise
+        return write()
+
+
+def open_existing(url: str) -> Database:
+    """Open a database as it is, for those who look at it or copy it: nothing is created and nothing migrated.
+
+    Raises ConfigurationError as `open_database` does, NotFound where there is no database, and StorageError with code
+    "schema_too_old" or "schema_too_new" for one that another release has written.
+    """
+    parsed = _parse(url)
+    name = _shown(parsed)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    if sqlite and "uri" not in parsed.query and not Path(str(parsed.database)).is_file():
+        raise NotFound(f"There is no database {name}; check --data-dir, or ingest something first.")
+    database = Database(_sqlite_engine(parsed) if sqlite else _postgresql_engine(parsed))
+    try:
+        with storage_errors(name):
+            require_schema(database.engine)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another kind. Raises ConfigurationError for a URL that cannot work."""
+    parsed = _parse(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
 
 
 def without_password(url: str) -> str:
@@ -116,7 +188,11 @@ def storage_errors(name: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise _storage_error(name, error) from error
-    except (sqlite3.Error, OSError) as error:
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(name) from error
+        raise StorageError(f"The database {name} failed: {error}. Check that it is there and writable.") from error
+    except sqlite3.Error as error:
         raise StorageError(f"The database {name} failed: {error}. Check that it is there and writable.") from error
 
 
@@ -128,7 +204,7 @@ def _storage_error(name: str, error: SQLAlchemyError) -> StorageError:
     reason = _reason(error)
     low = reason.lower()
     if "disk is full" in low or "no space left" in low or "disk full" in low:
-        return StorageError(f"The disk of {name} is full; free some space and try again.", code="storage_full")
+        return _full(name)
     if "malformed" in low or "not a database" in low:
         advice = "restore a backup or move the file aside and ingest again"
         return StorageError(f"The database {name} is damaged ({reason}); {advice}.", code="storage_corrupt")
@@ -139,6 +215,10 @@ def _storage_error(name: str, error: SQLAlchemyError) -> StorageError:
     if isinstance(error, IntegrityError):
         return StorageError(f"The database {name} refused contradictory rows ({reason}).", code="storage_conflict")
     return StorageError(f"The database {name} failed: {reason}. Check that it is running, reachable and writable.")
+
+
+def _full(name: str) -> StorageError:
+    return StorageError(f"The disk of {name} is full; free some space and try again.", code="storage_full")
 
 
 def _reason(error: SQLAlchemyError) -> str:

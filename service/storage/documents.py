@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, select, update
@@ -11,8 +12,10 @@ from domain.documents import Chunk, Document
 from domain.errors import DomainError, LoadError, NotFound
 from domain.jobs import DocumentInfo, ErrorInfo
 from domain.search import FloatArray
+from service.failpoints import failpoint
 from service.storage.chunks import SqlChunks, parts_of
 from service.storage.collections import SqlCollections
+from service.storage.database import in_spite_of_a_full_disk
 from service.storage.rows import (
     chunk_row,
     digest,
@@ -68,6 +71,7 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
                 _record_dim(connection, owner.id, vectors.shape[1])
             generation = self._next_generation(connection, owner.id)
             number = self._put(connection, owner, document, len(chunks))
+            failpoint("replace.document")
             place = {"collection_id": owner.id, "document_number": number, "generation": generation}
             rows = [
                 chunk_row(chunk, vector, tokens) | place
@@ -85,13 +89,21 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
             else:
                 values = {"error_code": error.code, "error_message": error.message, "updated_at": now()}
                 connection.execute(update(documents).where(documents.c.number == number).values(values))
+            failpoint("failure.recorded")
 
     def delete(self, document_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Delete documents; retired chunk keys by collection. Raises NotFound before anything is deleted."""
+        """Delete documents; retired chunk keys by collection. Raises NotFound before anything is deleted.
+
+        On a full disk it takes the room that is kept for it.
+        """
+        return in_spite_of_a_full_disk(self._database, partial(self._delete, document_ids))
+
+    def _delete(self, document_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
         wanted = list(dict.fromkeys(document_ids))
         retired: dict[str, tuple[int, ...]] = {}
         with self._database.write() as connection:
             rows = self._locked_documents(connection, wanted)
+            failpoint("delete.locked")
             for name, collection_id in sorted({(row.collection, row.collection_id) for row in rows}):
                 numbers = [row.number for row in rows if row.collection_id == collection_id]
                 generation = self._next_generation(connection, collection_id)
@@ -229,12 +241,23 @@ def _swap_chunks(
     before = connection.execute(select(chunks.c.key).where(chunks.c.document_number == number)).scalars()
     retired = tuple(sorted(key for key in before if key not in fresh))
     connection.execute(delete(chunks).where(chunks.c.document_number == number))
+    failpoint("replace.cleared")
     for part in parts_of(sorted(fresh)):
         back = (tombstones.c.collection_id == collection_id, tombstones.c.key.in_(part))
         connection.execute(delete(tombstones).where(*back))
-    connection.execute(insert(chunks), rows)
+    _insert_chunks(connection, rows)
     _bury(connection, collection_id, retired, generation)
+    failpoint("replace.buried")
     return retired
+
+
+def _insert_chunks(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    half = (len(rows) + 1) // 2
+    connection.execute(insert(chunks), rows[:half])
+    failpoint("replace.half")
+    if rows[half:]:
+        connection.execute(insert(chunks), rows[half:])
+    failpoint("replace.chunks")
 
 
 def _retire_documents(
@@ -244,8 +267,10 @@ def _retire_documents(
     for part in parts_of(numbers):
         keys.extend(connection.execute(select(chunks.c.key).where(chunks.c.document_number.in_(part))).scalars())
         connection.execute(delete(documents).where(documents.c.number.in_(part)))
+    failpoint("delete.documents")
     retired = tuple(sorted(keys))
     _bury(connection, collection_id, retired, generation)
+    failpoint("delete.buried")
     return retired
 
 

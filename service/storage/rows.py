@@ -18,7 +18,7 @@ from domain.jobs import DocumentInfo, DocumentStatus, ErrorInfo
 from domain.search import FloatArray
 from service.storage.tables import storable
 
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
 
 
 def now() -> str:
@@ -183,7 +183,7 @@ def pack_vectors(vectors: FloatArray, count: int, dim: int | None) -> list[bytes
     if vectors.ndim != 2 or len(vectors) != count or (dim is not None and vectors.shape[1] != dim):
         raise DomainError(f"The encoder gave vectors of shape {vectors.shape} for {count} chunks of width {dim}.")
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= _UNIT_TOLERANCE))  # not <=: NaN counts as wrong
+    wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))  # not <=: NaN counts as wrong
     if wrong.size:
         raise DomainError(
             f"The encoder gave a vector of length {norms[wrong[0]]:.4g} for chunk {wrong[0]}; 1 is required."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
+from service.failpoints import failpoint
 from service.snapshots import CollectionState, Snapshot
 from service.storage.collections import TenantScope
 from service.storage.rows import now
-from service.storage.tables import collections, index_snapshots
+from service.storage.tables import chunks, collections, index_snapshots, tombstones
 
 
 class SqlSnapshotManifest(TenantScope):
@@ -47,6 +48,7 @@ class SqlSnapshotManifest(TenantScope):
         with self._database.write() as connection:
             connection.execute(delete(index_snapshots).where(*self._same(snapshot)))
             connection.execute(insert(index_snapshots).values(values))
+            failpoint("snapshot.manifest")
 
     def forget(self, snapshot: Snapshot) -> None:
         """Remove the row; unknown ones are ignored."""
@@ -71,6 +73,45 @@ class SqlSnapshotManifest(TenantScope):
             index_snapshots.c.generation == snapshot.generation,
             index_snapshots.c.sha256 == snapshot.sha256,
         )
+
+
+def snapshots_by_tenant(connection: Connection) -> dict[str, list[Snapshot]]:
+    """Every manifest row of a database, newest first."""
+    found: dict[str, list[Snapshot]] = {}
+    statement = select(index_snapshots).order_by(index_snapshots.c.generation.desc(), index_snapshots.c.id.desc())
+    for row in connection.execute(statement):
+        found.setdefault(row.tenant_id, []).append(_snapshot(row))
+    return found
+
+
+def forget_snapshot(connection: Connection, tenant: str, snapshot: Snapshot) -> None:
+    """Remove one row, inside a transaction that writes."""
+    same = (
+        index_snapshots.c.tenant_id == tenant,
+        index_snapshots.c.collection_id == snapshot.collection_id,
+        index_snapshots.c.kind == snapshot.kind,
+        index_snapshots.c.generation == snapshot.generation,
+        index_snapshots.c.sha256 == snapshot.sha256,
+    )
+    connection.execute(delete(index_snapshots).where(*same))
+
+
+def live_vectors(connection: Connection, collection_id: int, until: int) -> dict[int, bytes]:
+    """Key to vector of the chunks that an index of generation `until` must hold, unless they were retired since."""
+    mine = (chunks.c.collection_id == collection_id, chunks.c.generation <= until)
+    return {row.key: row.vector for row in connection.execute(select(chunks.c.key, chunks.c.vector).where(*mine))}
+
+
+def changed_keys(connection: Connection, collection_id: int, since: int) -> set[int]:
+    """Keys that were retired or written after generation `since`: an index of that age may hold them or not."""
+    dead = select(tombstones.c.key).where(tombstones.c.collection_id == collection_id, tombstones.c.generation > since)
+    fresh = select(chunks.c.key).where(chunks.c.collection_id == collection_id, chunks.c.generation > since)
+    return set(connection.execute(dead.union_all(fresh)).scalars())
+
+
+def collection_ids(connection: Connection) -> dict[int, str]:
+    """Number of every collection, of any tenant, and its tenant."""
+    return {row.id: row.tenant_id for row in connection.execute(select(collections.c.id, collections.c.tenant_id))}
 
 
 def _snapshot(row: Row[Any]) -> Snapshot:

@@ -3,11 +3,18 @@
     collections ─┬─ documents ─┬─ chunks
                  │             └─ document_metadata
                  ├─ tombstones
+                 ├─ new_vectors
                  └─ calibrations
-    jobs ─── job_blobs
+    jobs ─┬─ job_blobs
+          ├─ batch_items
+          └─ batch_results
+    idempotency_keys
     index_snapshots
+    tenants ─── api_keys
+    token_usage
 
-A tenant owns collections, documents, jobs and snapshots by a `tenant_id` of their own; the rest hangs on one of these.
+A tenant owns collections, documents, jobs, idempotency keys and snapshots by a `tenant_id` of their own; the rest hangs
+on one of these.
 A key is either live (a row of `chunks`) or retired (a row of `tombstones`), never both; `generation` says since when.
 """
 
@@ -18,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -31,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = "0002"  # the newest file of migrations/versions; a database at it needs no Alembic at start
+SCHEMA_VERSION = "0005"  # the newest file of migrations/versions; a database at it needs no Alembic at start
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -161,6 +169,16 @@ tombstones = Table(
     Index(None, "collection_id", "generation"),
 )
 
+new_vectors = Table(  # of another encoder, kept until all chunks of the collection have one
+    "new_vectors",
+    metadata,
+    Column("collection_id", Integer, _belongs_to("collections.id"), primary_key=True, autoincrement=False),
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("encoder", StoredText, nullable=False),  # model, width and codec: a run goes on where it has the same
+    Column("vector", LargeBinary, nullable=False),
+    Column("tokens", LargeBinary),
+)
+
 calibrations = Table(
     "calibrations",
     metadata,
@@ -197,8 +215,13 @@ jobs = Table(
     Column("kind", StoredText, nullable=False),
     Column("status", StoredText, nullable=False),
     Column("document_id", Identifier),  # of the payload, where the job is about one document
+    Column("collection", Identifier),  # of the payload, where the job writes into one
     Column("payload", StoredText, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("place", BigInteger, nullable=False, server_default="0"),  # in the line: the lowest is next
+    Column("node", StoredText),  # the installation whose worker holds it
+    Column("lease", StoredText),  # who holds it; a worker whose lease is another one may write no more
+    Column("beats", BigInteger, nullable=False, server_default="0"),  # signs of life of the holder
     Column("error_code", StoredText),
     Column("error_message", StoredText),
     Column("created_at", StoredText, nullable=False),
@@ -206,6 +229,8 @@ jobs = Table(
     UniqueConstraint("tenant_id", "id"),
     Index(None, "tenant_id", "status", "number"),
     Index(None, "tenant_id", "document_id"),
+    Index(None, "status", "kind", "tenant_id", "place"),  # the next of a kind, tenant by tenant
+    Index(None, "place"),
     sqlite_autoincrement=True,
 )
 
@@ -214,4 +239,81 @@ job_blobs = Table(
     metadata,
     Column("job_number", Integer, _belongs_to("jobs.number"), primary_key=True, autoincrement=False),
     Column("blob", LargeBinary, nullable=False),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("job_number", Integer, _belongs_to("jobs.number"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("custom_id", StoredText),  # the sender's own name of an item
+    Column("fingerprint", StoredText, nullable=False),  # equal where one answer serves both items
+    Column("question", StoredText, nullable=False),
+    Column("options", StoredText, nullable=False),  # JSON
+    Column("row", StoredText, nullable=False),  # JSON: the columns that came with the question
+    Column("error_code", StoredText),  # of an item that cannot be asked
+    Column("error_message", StoredText),
+)
+
+batch_results = Table(
+    "batch_results",
+    metadata,
+    Column("job_number", Integer, _belongs_to("jobs.number"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("asked", Boolean, nullable=False),  # false where another item's answer serves, or nothing was asked
+    Column("content", StoredText),  # JSON
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("error_code", StoredText),
+    Column("error_message", StoredText),
+    Column("created_at", StoredText, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("key", Identifier, primary_key=True),
+    Column("fingerprint", StoredText, nullable=False),  # sha256 of what was asked for with the key
+    Column("response", StoredText, nullable=False),  # JSON
+    Column("created_at", StoredText, nullable=False),
+    Index(None, "created_at"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("limits", StoredText, nullable=False),  # JSON
+    Column("created_at", StoredText, nullable=False),
+    Column("suspended_at", StoredText),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Identifier, primary_key=True),  # the public half of a key: it finds the row
+    Column("tenant_id", Identifier, _belongs_to("tenants.id"), nullable=False),
+    Column("name", StoredText, nullable=False),
+    Column("secret_hash", StoredText, nullable=False),  # sha256 of the whole key: 256 random bits need no slow hash
+    Column("scopes", StoredText, nullable=False),  # JSON, as the next two
+    Column("collections", StoredText),  # null: all of the tenant
+    Column("origins", StoredText, nullable=False),
+    Column("publishable", Boolean, nullable=False),
+    Column("limits", StoredText, nullable=False),
+    Column("created_at", StoredText, nullable=False),
+    Column("expires_at", StoredText),
+    Column("revoked_at", StoredText),
+    Index(None, "tenant_id"),
+)
+
+token_usage = Table(
+    "token_usage",
+    metadata,
+    Column("tenant_id", Identifier, primary_key=True),
+    Column("day", StoredText, primary_key=True),  # of UTC
+    Column("key_id", Identifier, primary_key=True),  # outlives its key: a revoked one has still spent
+    Column("answers", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
 )

@@ -36,7 +36,7 @@ def api(tmp_path_factory):
     """The OpenAPI document of a real server."""
     settings = Settings(data_dir=tmp_path_factory.mktemp("docs"), encoder=EncoderSettings(model="hashing"))
     with build_server(settings) as server:
-        yield create_app(server.engine, server.jobs).openapi()
+        yield create_app(server.engine, server.jobs, work=server.work).openapi()
 
 
 @pytest.fixture(scope="module")

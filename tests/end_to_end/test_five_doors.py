@@ -90,7 +90,9 @@ def test_a_running_server_says_it_over_http_the_client_and_the_command_line(data
         assert "--url" in second.stderr or "in use" in second.stderr
 
 
-_OF_THE_ANSWER = ("answer", "citations", "sentences", "removed_marks", "abstained", "degraded", "model")
+_OF_THE_ANSWER = (
+    "answer", "citations", "sentences", "removed_marks", "abstained", "degraded", "truncated", "filtered", "model"
+)  # fmt: skip
 _OF_THE_SEARCH = ("bill", "evidence", "dropped", "context_tokens", "nearest", "rewrite")
 
 

@@ -114,7 +114,7 @@ def _check(data_dir: Path, texts: dict[str, str], acknowledged: set[str], whole:
             assert index["vectors"] == index["texts"] == collection["chunks"]
 
 
-def test_twenty_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_path):
+def test_d1_twenty_kills_of_an_ingest_run_lose_nothing_that_was_acknowledged(tmp_path):
     rng = random.Random(20261122)
     texts = _write_corpus(tmp_path / "corpus", rng)
     with open_engine(settings=hashing(tmp_path / "whole")) as engine:

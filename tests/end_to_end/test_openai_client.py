@@ -36,7 +36,7 @@ def served(settings):
     with build_server(settings) as server:
         server.engine.ingest_text(RENT, title="Lease", source="rent")
         server.engine.ingest_text(DEPOSIT, title="Lease", source="deposit")
-        with running(create_app(server.engine, server.jobs)) as url:
+        with running(create_app(server.engine, server.jobs, work=server.work)) as url:
             yield url
 
 
@@ -142,7 +142,7 @@ def test_the_models_stream_is_passed_on_part_by_part(tmp_path):
         chunks = list(asked(client, stream=True))
     parts = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     assert parts[0].startswith("The rent is 840")
-    assert len(parts) == 2
+    assert len(parts) > 1
 
 
 def test_no_model_is_asked_what_the_documents_do_not_say(tmp_path):
@@ -173,7 +173,8 @@ def test_without_fallback_a_model_that_is_away_is_a_bad_gateway(tmp_path):
                 assert (error.value.status_code, error.value.code) == (502, "llm_unreachable")
         problem = httpx.post(f"{url}/v1/ask", json={"question": QUESTION})
     assert problem.headers["content-type"] == "application/problem+json"
-    assert (problem.status_code, problem.json()["code"], problem.json()["retryable"]) == (502, "llm_unreachable", True)
+    # By now it has failed five times in a row, and is left alone for some seconds.
+    assert (problem.status_code, problem.json()["code"], problem.json()["retryable"]) == (502, "llm_unavailable", True)
 
 
 @pytest.mark.parametrize("fallback", [True, False])
@@ -190,7 +191,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_never_as_done(tmp_path,
         with pytest.raises(openai.APIError):
             for chunk in asked(client, stream=True):
                 said.append(chunk.choices[0].delta.content)
-        assert said == ["", "The rent is"]
+        assert "".join(said) == "The rent i"  # what stands last may still take an accent
         raw = httpx.post(f"{url}/v1/chat/completions", json=body).text
     assert "event: error" in raw
     assert "[DONE]" not in raw

@@ -48,3 +48,13 @@ def evidence(sentences: Sequence[tuple[str, float]], mark: int = 1, header: str 
 def context(*items: Evidence, abstention: str = "") -> Context:
     messages = (Message("system", "You answer."), Message("user", "What is the rent?"))
     return Context("What is the rent?", messages, tuple(items), BILL, (), 20, abstention)
+
+
+class Clock:
+    """A clock that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -105,3 +106,14 @@ def test_it_says_what_it_is() -> None:
     generator = ExtractiveGenerator(WordCounter(), context_window=4_000, max_output_tokens=300)
     assert (generator.model, generator.context_window, generator.max_output_tokens) == ("extractive", 4_000, 300)
     assert generator.count_tokens("three little words") == 3
+
+
+def test_an_answer_keeps_to_its_reserve_by_whole_quotes_and_says_that_it_was_cut() -> None:
+    sentences = [("Rent is 500 euros.", 0.9), ("Deposits amount to two months.", 0.9), ("Pets need consent.", 0.85)]
+    asked = context(evidence(sentences))
+    parts = {}
+    for reserve in (50, 11, 10, 1):  # 5 + 6 + 4 words with their marks
+        bill = replace(asked.bill, reserve=reserve)
+        stream = ExtractiveGenerator(WordCounter()).generate(replace(asked, bill=bill))
+        parts[reserve] = (len(list(stream)), stream.truncated)
+    assert parts == {50: (3, False), 11: (2, True), 10: (1, True), 1: (1, True)}

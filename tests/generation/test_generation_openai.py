@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import socket
 import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -18,6 +16,7 @@ from domain.answers import Usage
 from domain.asking import Message
 from domain.errors import (
     ConfigurationError,
+    GenerationCancelled,
     GenerationError,
     GeneratorBadResponse,
     GeneratorTimeout,
@@ -26,7 +25,19 @@ from domain.errors import (
 from generation.arriving import MAX_ANSWER_BYTES
 from generation.openai_compatible import OpenAICompatibleGenerator
 from generation.stream import Generation
-from tests.generation.fake_openai import RESET, STREAM_HEAD, Forever, Script, answer, delta, event, fake_openai, status
+from tests.generation.fake_openai import (
+    RESET,
+    STREAM_HEAD,
+    Forever,
+    Script,
+    answer,
+    delta,
+    event,
+    fake_openai,
+    reply_of,
+    status,
+)
+from tests.generation.fault_server import HANG, Step
 from tests.generation.generation_examples import WordCounter, context
 
 KEY = "sk-very-secret-4711"
@@ -59,16 +70,6 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("generation.upstream._FIRST_DELAY_SECONDS", 0.01)
 
 
-async def streamed(body: bytes) -> AsyncIterator[bytes]:
-    """A body in pieces of seven bytes, so that no event arrives whole."""
-    for start in range(0, len(body), 7):
-        yield body[start : start + 7]
-
-
-def stream_of(body: bytes) -> httpx.Response:
-    return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=streamed(body))
-
-
 def test_the_answer_arrives_in_parts_with_its_usage() -> None:
     with fake_openai(GOOD) as server:
         parts = generator(server.base_url).generate(context())
@@ -91,7 +92,7 @@ def test_the_answer_may_be_no_longer_than_the_reserve() -> None:
 def test_one_generator_serves_many_threads_without_mixing_their_answers() -> None:
     def reply(request: httpx.Request) -> httpx.Response:
         asked = json.loads(request.content)["messages"][1]["content"]
-        return stream_of(answer(*[f"{asked} "] * 20))
+        return reply_of(answer(*[f"{asked} "] * 20))
 
     shared = OpenAICompatibleGenerator("http://model/v1", "m", WordCounter(), transport=httpx.MockTransport(reply))
     answers: dict[int, str] = {}
@@ -165,15 +166,25 @@ def test_u4_a_rate_limit_is_waited_out_where_the_wait_is_short(asked: str) -> No
     assert ask([status(429, headers=headers)], [status(429, headers=headers)], GOOD)[0] == "The rent is 500 [1]."
 
 
-@pytest.mark.parametrize("asked", ["3600", "1e9", "Wed, 01 Jan 2200 00:00:00 GMT", "inf"])
-def test_u4_a_rate_limit_with_a_long_wait_fails_at_once(asked: str) -> None:
+@pytest.mark.parametrize(
+    ("asked", "told"), [("42", 42), ("3600", 60), ("1e9", 60), ("Wed, 01 Jan 2200 00:00:00 GMT", 60), ("inf", 60)]
+)
+def test_u4_a_rate_limit_with_a_long_wait_fails_at_once_and_says_how_long_up_to_a_minute(asked: str, told: int) -> None:
     error, calls = failure([status(429, headers=[("Retry-After", asked)])], GOOD)
     assert (error.code, error.retryable, calls) == ("llm_rate_limited", True, 1)
+    assert error.retry_after_seconds == told
 
 
-def test_u4_at_most_three_calls_are_made() -> None:
-    error, calls = failure(*[[status(429)]] * 5)
-    assert (error.code, calls) == ("llm_rate_limited", 3)
+@pytest.mark.parametrize(("asked", "told"), [("0", 1), ("-5", 5), ("", 5), ("0.01", 1)])
+def test_u4_a_rate_limit_that_retries_did_not_cure_says_when_to_come_back(asked: str, told: int) -> None:
+    headers = [("Retry-After", asked)] if asked else []
+    error, calls = failure(*[[status(429, headers=headers)]] * 5)
+    assert (error.code, error.retry_after_seconds, calls) == ("llm_rate_limited", told, 3)
+
+
+def test_u4_a_wait_that_the_deadline_has_no_room_for_is_not_begun() -> None:
+    error, calls = failure([status(429, headers=[("Retry-After", "9")])], GOOD, first_token_seconds=5.0)
+    assert (error.code, error.retry_after_seconds, calls) == ("llm_rate_limited", 9, 1)
 
 
 @pytest.mark.parametrize("code", [500, 502, 503, 529])
@@ -194,22 +205,6 @@ def test_u5_nothing_is_retried_after_the_first_token() -> None:
         with pytest.raises(GeneratorBadResponse) as caught:
             list(parts)
         assert (caught.value.code, len(server.requests)) == ("llm_truncated", 1)
-
-
-def test_u6_a_stream_cut_anywhere_before_its_end_is_no_answer() -> None:
-    whole = answer("The rent ", "is 500 [1].")
-    proof = min(whole.index(b'"finish_reason": "stop"'), whole.index(b"[DONE]"))
-    draw = random.Random(6)
-    for cut in (0, *sorted(draw.sample(range(1, proof), 99))):
-        body = whole[:cut]
-
-        def reply(request: httpx.Request, body: bytes = body) -> httpx.Response:
-            return stream_of(body)
-
-        cut_off = OpenAICompatibleGenerator("http://model/v1", "m", WordCounter(), transport=httpx.MockTransport(reply))
-        with pytest.raises(GenerationError) as caught:
-            list(cut_off.generate(context()))
-        assert caught.value.code in ("llm_truncated", "llm_bad_response"), cut  # half an event is not JSON
 
 
 @pytest.mark.parametrize(("finish", "done"), [("stop", False), (None, True)])
@@ -350,6 +345,37 @@ def test_a_server_that_does_not_know_stream_options_is_asked_without_them() -> N
     with fake_openai([status(400, '{"error": "unknown field stream_options"}')], GOOD) as server:
         assert "".join(generator(server.base_url).generate(context())) == "The rent is 500 [1]."
         assert ["stream_options" in body for _, body in server.requests] == [True, False]
+
+
+@pytest.mark.parametrize("drip", [HANG, Forever(b": thinking\n\n", 0.01)])
+def test_c7_an_answer_that_is_waited_for_is_cancelled_from_another_thread(drip: Step) -> None:
+    with fake_openai([STREAM_HEAD, drip]) as server:
+        parts = generator(server.base_url).generate(context())
+        caught: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                list(parts)
+            except GenerationCancelled as error:
+                caught.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert server.begun.wait(timeout=10)
+        parts.cancel()
+        reader.join(timeout=10)
+        assert len(caught) == 1
+        assert server.over.wait(timeout=10)
+        assert server.left_early == 1
+
+
+def test_c7_an_answer_that_was_cancelled_before_it_began_costs_no_call() -> None:
+    with fake_openai(GOOD) as server:
+        parts = generator(server.base_url).generate(context())
+        parts.cancel()
+        with pytest.raises(GenerationCancelled):
+            list(parts)
+        assert server.requests == []
 
 
 def test_closing_the_answer_cancels_the_call_upstream() -> None:

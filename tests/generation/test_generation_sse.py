@@ -73,3 +73,33 @@ def test_one_event_is_bounded_but_a_stream_is_not() -> None:
     with pytest.raises(EventTooLarge):
         for _ in range(10):
             stream.feed(b"data: " + b"a" * 20 + b"\n")
+
+
+def test_events_before_broken_utf8_are_given_out_however_the_bytes_are_cut() -> None:
+    data = b"data: a\n\ndata: b\n\ndata: \xff\n\n"
+    for place in range(len(data)):
+        stream, events = EventStream(), list[str]()
+        with pytest.raises(UnicodeDecodeError):
+            for chunk in (data[:place], data[place:]):
+                events += stream.feed(chunk)
+            stream.finish()
+        assert events == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("data", "foreign"),
+    [
+        (b"<html>\n", True),
+        (b"<html>", True),
+        (b'{"id": 1}', True),
+        (b"dat", False),
+        (b"e", False),
+        (b"data: x", False),
+        (b": comment\nevent: x\nid\nretry: 1\n", False),
+    ],
+)
+def test_lines_of_a_page_are_told_from_cut_ones(data: bytes, foreign: bool) -> None:
+    stream = EventStream()
+    stream.feed(data)
+    stream.finish()
+    assert stream.foreign is foreign

@@ -91,7 +91,7 @@ FORBIDDEN_ADDRESSES = """
 
 
 @pytest.mark.parametrize("address", FORBIDDEN_ADDRESSES)
-def test_no_connection_is_made_to_an_address_that_is_not_public(address: str) -> None:
+def test_i18_no_connection_is_made_to_an_address_that_is_not_public(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     assert refusal(f"http://{host}/").code == "url_forbidden"
     assert refusal("http://innocent.example/", address).code == "url_forbidden"
@@ -105,7 +105,7 @@ def test_public_addresses_are_connected_to(address: str) -> None:
     assert connects.hosts == [address]
 
 
-def test_one_forbidden_address_among_several_is_enough() -> None:
+def test_i20_one_forbidden_address_among_several_is_enough() -> None:
     assert refusal("http://example.com/", PUBLIC, "10.0.0.1").code == "url_forbidden"
     assert refusal("http://example.com/", PUBLIC, "::1").code == "url_forbidden"
 
@@ -159,7 +159,7 @@ def test_one_forbidden_address_among_several_is_enough() -> None:
         "",
     ],
 )
-def test_a_url_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
+def test_i18_a_url_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
     error = refusal(url)
     assert error.code == "url_forbidden"
     assert not error.retryable
@@ -175,8 +175,8 @@ def test_ordinary_urls_are_accepted(url: str) -> None:
 # --- the connection ---
 
 
-def test_the_name_is_asked_once_and_the_checked_address_used() -> None:
-    answers = iter([[PUBLIC], ["127.0.0.1"]] * 1000)
+def test_i20_the_name_is_asked_once_and_the_checked_address_used() -> None:
+    answers = iter([[PUBLIC], ["127.0.0.1"]] * 1000)  # a thousand flips
     asked = []
 
     def rebinding(host: str, port: int) -> list[str]:
@@ -185,15 +185,15 @@ def test_the_name_is_asked_once_and_the_checked_address_used() -> None:
 
     connects = Connects()
     fetch = Fetcher(resolver=rebinding, transport=httpx.MockTransport(connects)).fetch
-    for _ in range(500):
+    for _ in range(1000):
         assert fetch("https://rebind.example/x").data == b"ok"
         with pytest.raises(FetchError):
             fetch("https://rebind.example/x")
     assert set(connects.hosts) == {PUBLIC}
-    assert len(asked) == 1000
+    assert len(asked) == 2000
 
 
-def test_host_and_server_name_stay_those_of_the_url() -> None:
+def test_i20_host_and_server_name_stay_those_of_the_url() -> None:
     connects = Connects()
     fetcher(connects).fetch("https://example.com/a?b=c")
     (request,) = connects.requests
@@ -253,7 +253,7 @@ def test_a_resolver_that_hangs_does_not_hang_the_fetch() -> None:
         "http://private.example/",
     ],
 )
-def test_every_hop_is_checked(status: int, location: str) -> None:
+def test_i19_every_hop_is_checked(status: int, location: str) -> None:
     connects = Connects(lambda _: page(b"", status, location=location))
     resolver = {"start.example": [PUBLIC], "private.example": ["192.168.1.1"]}
     fetch = Fetcher(
@@ -265,7 +265,7 @@ def test_every_hop_is_checked(status: int, location: str) -> None:
     assert connects.hosts == [PUBLIC]
 
 
-def test_redirects_are_followed_to_the_end_without_cookies() -> None:
+def test_i19_redirects_are_followed_to_the_end_without_cookies() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         step = int(request.url.path.strip("/") or 0)
         if step < 5:
@@ -278,7 +278,7 @@ def test_redirects_are_followed_to_the_end_without_cookies() -> None:
     assert all("cookie" not in request.headers for request in connects.requests)
 
 
-def test_too_many_redirects_end_with_an_error() -> None:
+def test_i19_too_many_redirects_end_with_an_error() -> None:
     connects = Connects(lambda _: page(b"", 302, location="/again"))
     with pytest.raises(FetchError, match="more than 5 times") as caught:
         fetcher(connects).fetch("http://example.com/")
@@ -290,7 +290,7 @@ def test_too_many_redirects_end_with_an_error() -> None:
 
 
 @pytest.mark.parametrize(("status", "retryable"), [(404, False), (401, False), (500, True), (429, True), (204, False)])
-def test_another_status_than_200_is_an_error(status: int, retryable: bool) -> None:
+def test_i21_another_status_than_200_is_an_error(status: int, retryable: bool) -> None:
     with pytest.raises(FetchError, match=str(status)) as caught:
         fetcher(Connects(lambda _: page(b"", status))).fetch("http://example.com/")
     assert (caught.value.code, caught.value.retryable) == ("url_status", retryable)
@@ -312,7 +312,7 @@ def test_the_media_type_loses_its_parameters() -> None:
     assert fetched.media_type == "text/html"
 
 
-def test_a_bomb_is_counted_after_decoding() -> None:
+def test_i21_a_bomb_is_counted_after_decoding() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     assert len(bomb) < 100_000
     with pytest.raises(FetchError, match="larger than 10 MB") as caught:
@@ -320,13 +320,13 @@ def test_a_bomb_is_counted_after_decoding() -> None:
     assert caught.value.code == "url_too_large"
 
 
-def test_a_stated_length_beyond_the_limit_is_believed() -> None:
+def test_i21_a_stated_length_beyond_the_limit_is_believed() -> None:
     with pytest.raises(FetchError) as caught:
         fetcher(Connects(lambda _: page(b"x", content_length="10000000000"))).fetch("http://example.com/")
     assert caught.value.code == "url_too_large"
 
 
-def test_an_endless_body_is_cut_off() -> None:
+def test_i21_an_endless_body_is_cut_off() -> None:
     class Endless(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             while True:
@@ -337,7 +337,7 @@ def test_an_endless_body_is_cut_off() -> None:
     assert caught.value.code == "url_too_large"
 
 
-def test_damaged_or_unknown_encodings_are_errors() -> None:
+def test_i21_damaged_or_unknown_encodings_are_errors() -> None:
     with pytest.raises(FetchError, match="damaged data"):
         fetcher(Connects(lambda _: page(b"not gzip", content_encoding="gzip"))).fetch("http://example.com/")
     with pytest.raises(FetchError, match="not asked for"):
@@ -438,7 +438,7 @@ def test_private_addresses_need_to_be_allowed(port: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["drip", "headers"])
-def test_a_server_that_sends_a_byte_now_and_then_is_cut_off(port: int, path: str) -> None:
+def test_i21_a_server_that_sends_a_byte_now_and_then_is_cut_off(port: int, path: str) -> None:
     with pytest.raises(FetchError, match=r"longer than 0\.5 seconds") as caught:
         local(port, timeout_seconds=0.5).fetch(f"http://intranet.example:{port}/{path}")
     assert caught.value.code == "url_unreachable"
@@ -450,7 +450,7 @@ def test_a_connection_that_breaks_is_unreachable(port: int) -> None:
     assert caught.value.retryable
 
 
-def test_a_proxy_in_the_environment_is_not_used(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_i21_a_proxy_in_the_environment_is_not_used(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert local(port).fetch(f"http://intranet.example:{port}/page").data.startswith(b"host")

@@ -105,7 +105,7 @@ def test_numbered_lists_keep_their_numbers() -> None:
     assert "1. one\n2. two" in document.text
 
 
-def test_ten_thousand_nested_elements_are_read() -> None:
+def test_i9_ten_thousand_nested_elements_are_read() -> None:
     document = load("<html><body>" + "<div>" * 10_000 + "deep" + "</div>" * 10_000 + "<p>after</p></body></html>")
     assert "after" in document.text
 
@@ -128,5 +128,5 @@ def test_a_table_around_tables_is_layout_and_nothing_is_read_twice() -> None:
     assert document.text.count("1,577") == 1
 
 
-def test_twenty_thousand_open_tables_are_read_in_time() -> None:
+def test_i9_twenty_thousand_open_tables_are_read_in_time() -> None:
     assert "x" in load("<html><body>" + "<table><tr><td>x" * 20_000).text

@@ -113,7 +113,7 @@ def test_each_visible_sheet_is_a_heading_and_a_table() -> None:
     assert "Scratch" in document.warnings[0]
 
 
-def test_an_empty_workbook_is_refused() -> None:
+def test_i5_an_empty_workbook_is_refused() -> None:
     with pytest.raises(LoadError) as caught:
         SpreadsheetLoader().load(samples.xlsx({"A": []}), "x.xlsx")
     assert caught.value.code == "empty_document"
@@ -122,7 +122,7 @@ def test_an_empty_workbook_is_refused() -> None:
 # --- the archive guard ---
 
 
-def test_a_decompression_bomb_is_stopped_by_its_ratio() -> None:
+def test_i3_a_decompression_bomb_is_stopped_by_its_ratio() -> None:
     bomb = samples.zipped({"xl/workbook.xml": "", "xl/worksheets/sheet1.xml": b"0" * 30_000_000})
     assert len(bomb) < 100_000
     with pytest.raises(LoadError, match="100 times") as caught:
@@ -130,7 +130,7 @@ def test_a_decompression_bomb_is_stopped_by_its_ratio() -> None:
     assert caught.value.code == "decompression_limit"
 
 
-def test_a_lying_size_in_the_directory_does_not_help_a_bomb() -> None:
+def test_i3_a_lying_size_in_the_directory_does_not_help_a_bomb() -> None:
     bomb = bytearray(samples.zipped({"xl/workbook.xml": b"0" * 30_000_000}))
     # The uncompressed size stands 24 bytes into the central directory record.
     record = bomb.index(b"PK\x01\x02")
@@ -140,7 +140,7 @@ def test_a_lying_size_in_the_directory_does_not_help_a_bomb() -> None:
     assert caught.value.code in ("decompression_limit", "corrupt_document")
 
 
-def test_total_size_and_number_of_parts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_i3_total_size_and_number_of_parts_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 10_000)
     with pytest.raises(LoadError, match="unpacks to more than") as caught:
         guard_archive(samples.zipped({"a.bin": bytes(range(256)) * 60}))
@@ -160,19 +160,19 @@ def test_total_size_and_number_of_parts_are_limited(monkeypatch: pytest.MonkeyPa
         " " * (65_536 - len('<?xml version="1.0"?>') - 4) + "<!DOCTYPE x>",
     ],
 )
-def test_document_types_and_entities_in_office_parts_are_refused(prolog: str) -> None:
+def test_i4_document_types_and_entities_in_office_parts_are_refused(prolog: str) -> None:
     with pytest.raises(LoadError, match="document type or an entity") as caught:
         SpreadsheetLoader().load(samples.xlsx({"A": [["x"]]}, extra=prolog), "x.xlsx")
     assert caught.value.code == "corrupt_document"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
-def test_a_document_type_in_utf16_is_found(encoding: str) -> None:
+def test_i4_a_document_type_in_utf16_is_found(encoding: str) -> None:
     with pytest.raises(LoadError, match="document type"):
         guard_archive(samples.zipped({"word/document.xml": '<?xml version="1.0"?><!DOCTYPE a><a/>'.encode(encoding)}))
 
 
-def test_an_encoding_that_could_hide_a_document_type_is_refused() -> None:
+def test_i4_an_encoding_that_could_hide_a_document_type_is_refused() -> None:
     with pytest.raises(LoadError, match="encoding UTF-7"):
         guard_archive(samples.zipped({"word/document.xml": '<?xml version="1.0" encoding="UTF-7"?>+ADwAIQ-DOCTYPE a>'}))
 
@@ -200,7 +200,7 @@ def test_chapters_come_in_spine_order_under_their_headings() -> None:
     ]
 
 
-def test_an_e_book_with_entities_is_refused() -> None:
+def test_i4_an_e_book_with_entities_is_refused() -> None:
     with pytest.raises(LoadError, match="entity"):
         EpubLoader().load(samples.epub({"a.xhtml": "<p>x</p>"}, doctype='<!DOCTYPE html [<!ENTITY a "b">]>'), "b.epub")
 

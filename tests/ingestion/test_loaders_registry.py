@@ -138,7 +138,7 @@ def test_any_name_gives_a_tidy_title(registry: LoaderRegistry, name: str) -> Non
     assert not set("\r\n/\\") & set(title)
 
 
-def test_a_polyglot_is_read_as_the_format_with_the_stricter_signature() -> None:
+def test_i6_a_polyglot_is_read_as_the_format_with_the_stricter_signature() -> None:
     assert sniff(b"<html><!-- %PDF-1.7 -->", ".html") == "application/pdf"
 
 

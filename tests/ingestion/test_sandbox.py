@@ -27,7 +27,7 @@ GIB = 1 << 30
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(wall_seconds=5, cpu_seconds=5, memory_bytes=GIB, max_text_chars=1_000_000, loaders=POISON) as opened:
+    with Sandbox(memory_bytes=GIB, max_text_chars=1_000_000, loaders=POISON) as opened:
         yield opened
 
 
@@ -82,13 +82,13 @@ def test_one_child_serves_many_documents(sandbox: Sandbox) -> None:
         ("unpickle", "corrupt_document"),
     ],
 )
-def test_a_poisoned_document_fails_alone(sandbox: Sandbox, what: str, code: str) -> None:
+def test_i17_a_poisoned_document_fails_alone(sandbox: Sandbox, what: str, code: str) -> None:
     assert failure(sandbox, what).code == code
     assert poison(sandbox, "say alive").text == "alive"
 
 
 @pytest.mark.parametrize("what", ["sleep", "spin"])
-def test_a_parser_that_never_ends_is_killed(what: str) -> None:
+def test_i17_a_parser_that_never_ends_is_killed(what: str) -> None:
     with Sandbox(wall_seconds=1, cpu_seconds=60, loaders=POISON) as sandbox:
         poison(sandbox, "say warm")
         pid = sandbox.child_pid
@@ -124,10 +124,10 @@ def test_the_child_reaches_no_network(sandbox: Sandbox) -> None:
             server.accept()
 
 
-def test_the_child_writes_no_large_file(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_child_writes_no_file(sandbox: Sandbox, tmp_path: Path) -> None:
     target = tmp_path / "out"
-    failure(sandbox, f"write {target}")
-    assert target.stat().st_size <= 64 * 1024
+    assert "PermissionError" in failure(sandbox, f"write {target}").message
+    assert not target.exists()
 
 
 def test_the_child_knows_no_secret_and_no_torch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_child_is_replaced_after_its_share() -> None:
         assert sandbox.child_pid not in (None, first)
 
 
-def test_a_fifty_megabyte_line_is_read_in_bounded_memory() -> None:
+def test_i9_a_fifty_megabyte_line_is_read_in_bounded_memory() -> None:
     data = b"word " * 10_000_000
     with Sandbox(memory_bytes=GIB) as sandbox:
         document = sandbox.load(data, "line.txt")
@@ -159,7 +159,7 @@ def test_a_fifty_megabyte_line_is_read_in_bounded_memory() -> None:
     assert peak < 500_000_000
 
 
-def test_a_decompression_bomb_is_refused_in_the_child(sandbox: Sandbox) -> None:
+def test_i3_a_decompression_bomb_is_refused_in_the_child(sandbox: Sandbox) -> None:
     bomb = samples.zipped({"xl/workbook.xml": "", "xl/worksheets/sheet1.xml": b"0" * 30_000_000})
     with pytest.raises(LoadError) as caught:
         sandbox.load(bomb, "bomb.xlsx")

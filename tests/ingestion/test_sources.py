@@ -64,7 +64,7 @@ def test_an_excluded_folder_is_not_entered(folder: Path) -> None:
     assert [item.name for item in expand(folder, excluded=[folder / "sub"])] == ["a.txt", "b.txt"]
 
 
-def test_links_are_reported_and_never_read(folder: Path) -> None:
+def test_i11_links_are_reported_and_never_read(folder: Path) -> None:
     (folder / "passwd").symlink_to("/etc/passwd")
     (folder / "etc").symlink_to("/etc")
     (folder / "loop").symlink_to(folder)
@@ -80,7 +80,7 @@ def test_links_are_reported_and_never_read(folder: Path) -> None:
     assert caught.value.code == "symlink"
 
 
-def test_a_file_that_becomes_a_link_before_it_is_read_is_refused(folder: Path) -> None:
+def test_i11_a_file_that_becomes_a_link_before_it_is_read_is_refused(folder: Path) -> None:
     (item,) = expand(folder / "a.txt")
     (folder / "a.txt").unlink()
     (folder / "a.txt").symlink_to("/etc/passwd")
@@ -89,7 +89,7 @@ def test_a_file_that_becomes_a_link_before_it_is_read_is_refused(folder: Path) -
     assert caught.value.code == "symlink"
 
 
-def test_a_pipe_does_not_hang_the_run(folder: Path) -> None:
+def test_i11_a_pipe_does_not_hang_the_run(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     assert codes(expand(folder))["pipe"] == "unreadable_file"
 
@@ -217,7 +217,7 @@ def test_a_cut_off_archive_gives_what_it_holds_and_then_an_error(tmp_path: Path)
     assert caught.value.code == "corrupt_document"
 
 
-def test_a_compressed_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_i3_a_compressed_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "_RATIO_FROM", 100_000)
     path = tmp_path / "c.jsonl.gz"
     lines = samples.corpus([{"id": str(i), "text": "0" * 50_000} for i in range(200)])
@@ -229,7 +229,7 @@ def test_a_compressed_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.Monkey
     assert caught.value.code == "decompression_limit"
 
 
-def test_an_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_i9_an_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "_MAX_LINE", 1000)
     path = tmp_path / "c.jsonl"
     path.write_bytes(samples.corpus([RECORDS[0], {"id": "x", "text": "y" * 2000}]))

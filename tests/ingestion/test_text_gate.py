@@ -27,7 +27,7 @@ from ingestion.text_gate import clean, removal_warnings
         ("a\u200cb", "ab", "joiner"),
     ],
 )
-def test_invisible_characters_are_removed_and_counted(dirty: str, expected: str, kind: str) -> None:
+def test_i8_invisible_characters_are_removed_and_counted(dirty: str, expected: str, kind: str) -> None:
     cleaned = clean(dirty)
     assert cleaned.text == expected
     assert cleaned.removed[kind] == len(dirty) - len(expected)
@@ -48,7 +48,7 @@ def test_invisible_characters_are_removed_and_counted(dirty: str, expected: str,
         "中文，全角　空格。",
     ],
 )
-def test_meaningful_characters_stay(text: str) -> None:
+def test_i8_meaningful_characters_stay(text: str) -> None:
     assert clean(text).text == text
     assert clean(text).removed == {}
 

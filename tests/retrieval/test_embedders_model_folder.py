@@ -14,7 +14,6 @@ from domain.errors import ConfigurationError
 from retrieval.embedders import model_folder
 from retrieval.embedders.model_folder import (
     MANIFEST,
-    check_foreign_folder,
     publish_folder,
     sha256_of,
     verify_folder,
@@ -160,51 +159,3 @@ def test_another_recipe_gives_the_same_weights_another_fingerprint(tmp_path: Pat
         for recipe in ("", "1", "2")
     }
     assert len(prints) == 3
-
-
-MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-]
-
-
-@pytest.fixture
-def foreign(tmp_path: Path) -> Path:
-    folder = tmp_path / "foreign"
-    folder.mkdir()
-    write_two_files(folder)
-    (folder / "modules.json").write_text(json.dumps(MODULES))
-    return folder
-
-
-def test_a_plain_sentence_transformers_folder_is_accepted(foreign: Path) -> None:
-    check_foreign_folder(foreign)
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "1_Pooling/head.pkl", "extra.PT", "a.ckpt"])
-def test_a_folder_with_pickles_is_refused_by_file_name(foreign: Path, name: str) -> None:
-    (foreign / name).write_bytes(b"\x80\x04.")
-    with pytest.raises(ConfigurationError, match=name.replace(".", r"\.")):
-        check_foreign_folder(foreign)
-
-
-@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation_internal"])
-def test_a_folder_that_asks_for_foreign_code_is_refused(foreign: Path, key: str) -> None:
-    (foreign / "config.json").write_text(json.dumps({key: {"AutoModel": "evil.Model"}}))
-    with pytest.raises(ConfigurationError, match=r"config\.json asks for code"):
-        check_foreign_folder(foreign)
-
-
-def test_a_folder_that_names_a_foreign_module_class_is_refused(foreign: Path) -> None:
-    (foreign / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]))
-    with pytest.raises(ConfigurationError, match=r"evil\.Module"):
-        check_foreign_folder(foreign)
-
-
-def test_a_folder_without_safetensors_or_modules_is_refused(foreign: Path) -> None:
-    (foreign / "model.safetensors").unlink()
-    with pytest.raises(ConfigurationError, match="no weights in the safetensors format"):
-        check_foreign_folder(foreign)
-    (foreign / "modules.json").unlink()
-    with pytest.raises(ConfigurationError, match=r"no modules\.json"):
-        check_foreign_folder(foreign)

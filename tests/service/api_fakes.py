@@ -2,12 +2,13 @@
 
 import itertools
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 
 from domain.answers import Answer, Citation, Usage
 from domain.context import Context, ContextBill, Dropped
 from domain.documents import Document, Page, Span, document_id
-from domain.errors import NotFound, UsageError
+from domain.errors import JobLost, NotFound, UsageError
 from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation, QuestionToken
 from domain.jobs import (
     CollectionInfo,
@@ -18,6 +19,7 @@ from domain.jobs import (
     IngestReport,
     Job,
     JobStatus,
+    NewJob,
 )
 from domain.search import DEFAULT_TENANT, Evidence, EvidenceSentence
 from domain.search_result import SearchResult
@@ -52,13 +54,13 @@ class FakeEngine:
             tuple(self.ingest_text(f"Page at {url}.", source=url, collection=collection) for url in inputs), 0.1
         )
 
-    def ingest_bytes(self, data, name, *, collection="default", source=None, media_type=None):
+    def ingest_bytes(self, data, name, *, collection="default", source=None, media_type=None, progress=None):
         if data.startswith(b"BAD"):
             error = ErrorInfo("corrupt_document", f"{name} cannot be read; open it and save it again.")
             return DocumentOutcome(None, source or name, DocumentStatus.FAILED, error=error)
         return self.ingest_text(data.decode(), title=name, collection=collection, source=source or name)
 
-    def ingest_text(self, text, *, title="", collection="default", source=None):
+    def ingest_text(self, text, *, title="", collection="default", source=None, progress=None):
         self.collections.add(collection)
         identity = document_id(DEFAULT_TENANT, collection, source or text[:20])
         pages = (Page(1, Span(0, min(25, len(text)))), Page(2, Span(min(25, len(text)), len(text))))
@@ -198,32 +200,62 @@ class FakeEngine:
 
 
 class FakeJobQueue:
-    """Implements JobQueue in a dict."""
+    """Implements JobQueue and JobSource in a dict."""
 
     def __init__(self):
         self.jobs = {}
+        self._receipts = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
     def enqueue(self, kind, payload, blob=None):
-        with self._lock:
-            job = Job(f"job-{next(self._numbers)}", kind, JobStatus.QUEUED, dict(payload), blob=blob)
-            self.jobs[job.id] = job
-            return replace(job, blob=None)
+        job = NewJob(kind, dict(payload), blob, f"job-{next(self._numbers)}")
+        self.submit([job])
+        return self.get(job.id)
 
-    def claim(self):
+    def submit(self, jobs, receipt=None):
         with self._lock:
-            for job in self.jobs.values():
-                if job.status is JobStatus.QUEUED:
-                    self.jobs[job.id] = replace(job, status=JobStatus.RUNNING, attempts=job.attempts + 1)
-                    return self.jobs[job.id]
+            earlier = self._receipts.setdefault(receipt.key, receipt) if receipt else receipt
+            if earlier is not receipt:
+                if earlier.fingerprint != receipt.fingerprint:
+                    raise UsageError("The key was used for another request.", code="idempotency_key_reused")
+                return earlier
+            for job in jobs:
+                self.jobs[job.id] = Job(job.id, job.kind, JobStatus.QUEUED, dict(job.payload), blob=job.blob)
             return None
 
-    def complete(self, job_id):
-        self._set(job_id, status=JobStatus.READY, blob=None)
+    def claim(self, takes=lambda kind: True):
+        with self._lock:
+            for job in self.jobs.values():
+                if job.status is JobStatus.QUEUED and takes(job.kind):
+                    claimed = replace(job, status=JobStatus.RUNNING, attempts=job.attempts + 1, lease=job.id)
+                    self.jobs[job.id] = claimed
+                    return claimed
+            return None
 
-    def fail(self, job_id, error):
-        self._set(job_id, status=JobStatus.FAILED, error=error)
+    def complete(self, job):
+        self._move(job, status=JobStatus.READY, blob=None)
+
+    def fail(self, job, error):
+        self._move(job, status=JobStatus.FAILED, error=error)
+
+    def release(self, job, turn):
+        self._move(job, status=JobStatus.QUEUED)
+
+    def beat(self, jobs):
+        return self.lost(jobs)
+
+    def lost(self, jobs):
+        return [job for job in jobs if self.jobs[job.id].lease != job.lease]
+
+    def holding(self, job):
+        return nullcontext()
+
+    def is_awaited(self, job):
+        return any(other.status is JobStatus.QUEUED and other.kind == job.kind for other in self.jobs.values())
+
+    def take_over(self):
+        return 0
 
     def get(self, job_id):
         if job_id not in self.jobs:
@@ -234,11 +266,28 @@ class FakeJobQueue:
         found = [job for job in self.jobs.values() if job.payload.get("document_id") == document_id]
         return [replace(job, blob=None) for job in reversed(found)]
 
-    def requeue_running(self):
+    def cancel(self, job_id, reason):
+        if not self.get(job_id).status.finished:
+            self._set(job_id, status=JobStatus.CANCELLED, lease=None, error=ErrorInfo("cancelled", reason))
+        return self.get(job_id)
+
+    def cancel_collection(self, collection, reason):
+        found = [job for job in self.jobs.values() if job.payload.get("collection") == collection]
+        unfinished = [job.id for job in found if not job.status.finished]
+        for job_id in unfinished:
+            self.cancel(job_id, reason)
+        return len(unfinished)
+
+    def requeue_own(self):
         running = [job.id for job in self.jobs.values() if job.status is JobStatus.RUNNING]
         for job_id in running:
-            self._set(job_id, status=JobStatus.QUEUED)
+            self._set(job_id, status=JobStatus.QUEUED, lease=None)
         return len(running)
+
+    def _move(self, job, **changes):
+        if self.lost([job]):
+            raise JobLost(f"Job {job.id!r} is no longer held.")
+        self._set(job.id, lease=None, **changes)
 
     def _set(self, job_id, **changes):
         with self._lock:

@@ -4,10 +4,13 @@ import contextlib
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import uvicorn
 
 from service.api.server import server_config
+from service.keys import KeyRing, NoKeys
+from service.observability import Metrics
 
 
 @contextlib.contextmanager
@@ -28,3 +31,18 @@ def running(app):
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "the server did not stop"
+
+
+def served(engine, jobs):
+    """What `run_server` serves, over an engine and a queue in memory: one tenant, and no key."""
+    return SimpleNamespace(
+        engine=engine,
+        jobs=jobs,
+        jobs_of=None,
+        tenants=None,
+        work=None,
+        keys=KeyRing(NoKeys(), None),
+        metrics=Metrics(),
+        traces=None,
+        max_body_bytes=10**6,
+    )

@@ -54,12 +54,14 @@ def test_the_first_system_message_is_the_role_and_each_further_one_a_constraint(
         "role": "You are a careful lawyer.",
         "think": True,
         "history": (Message("user", "When did the lease begin?"), Message("assistant", "In 2019 [1].")),
+        "max_output_tokens": None,
     }
 
 
 def test_openais_answer_length_is_no_ceiling_of_context(client, engine):
     ask(client, [{"role": "user", "content": "q"}], max_tokens=5, max_completion_tokens=7, temperature=0.1, seed=3)
-    assert engine.calls[-1][2]["max_tokens"] is None
+    options = engine.calls[-1][2]
+    assert (options["max_tokens"], options["max_output_tokens"]) == (None, 5)
 
 
 @pytest.mark.parametrize("include_usage", [False, True])
@@ -110,7 +112,9 @@ def test_messages_without_a_question_are_refused(client, messages):
     assert ask(client, messages).status_code == 422
 
 
-@pytest.mark.parametrize("more", [{"n": 2}, {"fovea": {"max_token": 5}}, {"fovea": {"max_tokens": 0}}])
+@pytest.mark.parametrize(
+    "more", [{"n": 2}, {"max_tokens": 0}, {"fovea": {"max_token": 5}}, {"fovea": {"max_tokens": 0}}]
+)
 def test_what_is_not_supported_is_refused_and_not_ignored(client, more):
     assert ask(client, [{"role": "user", "content": "q"}], **more).status_code == 422
 

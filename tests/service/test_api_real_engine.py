@@ -23,7 +23,8 @@ def settings(tmp_path):
 
 
 def application(server):
-    return create_app(server.engine, server.jobs, max_body_bytes=server.max_body_bytes, tenant=server.tenant)
+    several = {"tenants": server.tenants, "jobs_of": server.jobs_of, "work": server.work}
+    return create_app(server.engine, server.jobs, max_body_bytes=server.max_body_bytes, **several)
 
 
 def test_an_uploaded_file_is_answered_from_cited_and_gone_once_deleted(settings, tmp_path):
@@ -53,7 +54,7 @@ def test_an_upload_that_was_accepted_survives_the_end_of_the_process(settings):
     with build_server(settings) as server:
         client = local_client(server.engine, server.jobs)  # no worker runs: accepted, and then the process ends
         item = client.post("/v1/documents", files={"files": ("lease.txt", LEASE, "text/plain")}).json()["documents"][0]
-        server.jobs.claim()  # it was even being worked on
+        server.work.source.claim(lambda kind: True)  # it was even being worked on
     with build_server(settings) as server:
         shown = local_client(server.engine, server.jobs).get(f"/v1/documents/{item['id']}").json()
         assert shown["state"] == "running"

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -15,28 +14,23 @@ import pytest
 from domain.errors import ConfigurationError
 from service.api.server import run_server
 from tests.service.api_fakes import FakeEngine, FakeJobQueue
+from tests.service.http_server import served
 
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import threading, time
-from types import SimpleNamespace
+import time
 from service.api.server import run_server
 from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue
+from tests.service.http_server import served
 
 engine, jobs = FakeEngine({"lease.txt": LEASE}), FakeJobQueue()
 engine.between_parts = lambda: time.sleep(0.5)
 index = engine.ingest_bytes
 engine.ingest_bytes = lambda *args, **kwargs: time.sleep(1) or index(*args, **kwargs)
-served = SimpleNamespace(engine=engine, jobs=jobs, api_key=None, tenant="local", max_body_bytes=10**6)
-run_server(served, "127.0.0.1", 0)
+run_server(served(engine, jobs), "127.0.0.1", 0)
 print("closed", [job.status.value for job in jobs.jobs.values()], flush=True)
 """
-
-
-def served(**options):
-    values = {"api_key": None, "tenant": "local", "max_body_bytes": 10**6, **options}
-    return SimpleNamespace(engine=FakeEngine(), jobs=FakeJobQueue(), **values)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -70,11 +64,11 @@ def test_c8_a_signal_lets_a_running_answer_and_the_job_in_hand_finish_and_exits_
 
 def test_a12_an_open_address_without_a_key_does_not_start():
     with pytest.raises(ConfigurationError, match="without an API key"):
-        run_server(served(), "0.0.0.0", 0)
+        run_server(served(FakeEngine(), FakeJobQueue()), "0.0.0.0", 0)
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}.*--port"):
-            run_server(served(), "127.0.0.1", port)
+            run_server(served(FakeEngine(), FakeJobQueue()), "127.0.0.1", port)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import re
+import zipfile
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.answers import Answer, Usage
 from domain.context import Context, ContextBill
 from domain.errors import GeneratorUnreachable, UsageError
 from domain.search_result import SearchResult
 from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch, write_rows
+from service.batches.tables import parse_rows, table_bytes
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
 
@@ -59,10 +65,15 @@ def test_the_rows_come_back_in_order_with_their_answers(table, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "questions.csv"]
 
 
-def test_equal_questions_are_asked_once(table, tmp_path):
+def test_equal_questions_are_asked_once_and_cost_once(table, tmp_path):
     asked = Asked()
-    run_batch(table, tmp_path / "out.jsonl", asked)
+    table.write_text("id,Question\n1,Who?\n2,谁签字？\n3, Ｗho?\n4,When?\n5,WHO?\n", encoding="utf-8")
+    summary = run_batch(table, tmp_path / "out.jsonl", asked)
     assert asked.questions == ["Who?", "谁签字？", "When?"]
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["answer"] for row in rows] == [f"answer to {q}" for q in ("Who?", "谁签字？", "Who?", "When?", "Who?")]
+    assert [row["prompt_tokens"] for row in rows] == [130, 130, 0, 130, 0]
+    assert summary.total_tokens == 3 * 135
 
 
 @pytest.mark.parametrize("survived", [0, 1, 2])
@@ -119,7 +130,7 @@ def test_a_journal_of_other_questions_is_refused(table, tmp_path):
         run_batch(table, tmp_path / "out.csv", Asked())
 
 
-def test_answers_cannot_become_formulas_in_a_spreadsheet(tmp_path):
+def test_i16_no_cell_can_become_a_formula_in_a_spreadsheet(tmp_path):
     table = tmp_path / "q.jsonl"
     table.write_text(json.dumps({"question": "=1+1"}) + "\n")
 
@@ -131,7 +142,8 @@ def test_answers_cannot_become_formulas_in_a_spreadsheet(tmp_path):
     run_batch(table, tmp_path / "out.csv", formulas)
     (row,) = rows_of(tmp_path / "out.csv")
     assert row["answer"] == "'=HYPERLINK(1)"
-    assert row["question"] == "=1+1"  # the user's own cell stays the user's
+    assert row["question"] == "'=1+1"  # nor can the user's own cells: who opens the file need not be who wrote it
+    assert run_batch(table, tmp_path / "out.csv", formulas).resumed == 1, "and the finished output is known again"
 
 
 def test_an_empty_question_is_a_failed_row_and_not_a_failed_run(tmp_path):
@@ -139,7 +151,11 @@ def test_an_empty_question_is_a_failed_row_and_not_a_failed_run(tmp_path):
     table.write_text("question,note\n,nothing\nWho?,x\n")
     summary = run_batch(table, tmp_path / "out.jsonl", Asked())
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert (summary.failed, rows[0]["error"], rows[1]["answer"]) == (1, "The row has no question.", "answer to Who?")
+    assert (summary.failed, rows[0]["error"], rows[1]["answer"]) == (
+        1,
+        "The row has no question. [no_question]",
+        "answer to Who?",
+    )
     assert set(ANSWER_COLUMNS) <= set(rows[0])
 
 
@@ -245,3 +261,87 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(ta
         with pytest.raises(UsageError, match=words):
             run_batch(table, output, asked, overwrite=True)
     assert asked.questions == []
+
+
+# -- a ceiling of tokens -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ceiling", "asked"), [(1, 1), (135, 1), (136, 2), (300, 3), (10_000, 9)])
+def test_rows_beyond_the_ceiling_say_so_and_a_higher_one_goes_on_from_there(tmp_path, ceiling, asked):
+    table, output = tmp_path / "q.csv", tmp_path / "out.csv"
+    table.write_text("question\n" + "".join(f"Question {number}?\n" for number in range(9)))
+    first = Asked()
+    summary = run_batch(table, output, first, max_total_tokens=ceiling)  # 135 tokens a question
+    assert len(first.questions) == asked
+    assert (summary.beyond_ceiling, summary.failed, summary.total_tokens) == (9 - asked, 9 - asked, 135 * asked)
+    errors = [row["error"] for row in rows_of(output)]
+    assert all(error.endswith("[token_ceiling]") for error in errors[asked:])
+    assert not any(errors[:asked])
+
+    second = Asked()
+    summary = run_batch(table, output, second, max_total_tokens=100_000)
+    assert first.questions + second.questions == [f"Question {number}?" for number in range(9)]
+    assert (summary.failed, summary.total_tokens) == (0, 9 * 135)
+    assert not (tmp_path / "out.csv.journal").exists()
+
+
+# -- workbooks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_workbook_comes_back_as_a_workbook(tmp_path):
+    rows = [
+        {"编号": 1, "问题": "谁签字？", "n": 2.5, "ok": True, "note": None},
+        {"编号": 2, "问题": "Who?", "n": -3, "ok": False, "note": "a < b & c\r\n\x00 \U0001f600"},
+    ]
+    write_rows(tmp_path / "q.xlsx", rows)
+    assert read_rows(tmp_path / "q.xlsx")[0] == rows[0]
+    run_batch(tmp_path / "q.xlsx", tmp_path / "out.xlsx", Asked(), question_column="问题")
+    first, second = read_rows(tmp_path / "out.xlsx")
+    assert list(first) == [*rows[0], *ANSWER_COLUMNS]
+    assert (first["answer"], first["prompt_tokens"], first["abstained"]) == ("answer to 谁签字？", 130, False)
+    assert second["note"].startswith("a < b & c") and "\U0001f600" in second["note"] and "\x00" not in second["note"]
+    again = Asked()
+    assert run_batch(tmp_path / "q.xlsx", tmp_path / "out.xlsx", again, question_column="问题").resumed == 2
+    assert again.questions == []
+
+
+def test_i16_no_cell_of_a_workbook_is_a_formula(tmp_path):
+    cells = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "-12.5", "plain"]
+    write_rows(tmp_path / "out.xlsx", [{"=head": cell} for cell in cells])
+    read = [row["'=head"] for row in read_rows(tmp_path / "out.xlsx")]
+    assert read == ["'" + cell for cell in cells[:7]] + cells[7:]
+    with zipfile.ZipFile(tmp_path / "out.xlsx") as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml").decode()
+    assert "<f>" not in sheet and sheet.count('t="s"') == len(cells) + 1
+
+
+def test_a_cell_that_is_longer_than_a_workbook_holds_is_cut_and_says_so(tmp_path):
+    write_rows(tmp_path / "out.xlsx", [{"answer": "x" * 40_000}])
+    (row,) = read_rows(tmp_path / "out.xlsx")
+    assert (len(row["answer"]), row["answer"][-2:]) == (32_767, "x…")
+
+
+def test_a_file_that_is_no_workbook_is_named(tmp_path):
+    (tmp_path / "q.xlsx").write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(UsageError, match=r"q\.xlsx' is not a workbook"):
+        run_batch(tmp_path / "q.xlsx", tmp_path / "out.csv", Asked())
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from("abc"), st.text() | st.integers() | st.none() | st.booleans()), min_size=1)
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_i16_whatever_a_table_holds_no_cell_starts_a_formula(rows):
+    for suffix, read in ((".csv", csv_cells), (".xlsx", xlsx_cells)):
+        for cell in read(table_bytes(rows, suffix)):
+            text = cell.lstrip(" \u00a0\u3000")
+            plain_number = bool(re.fullmatch(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?%?", cell))
+            assert plain_number or not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+
+
+def csv_cells(data):
+    return [cell for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")) for cell in row]
+
+
+def xlsx_cells(data):
+    return [cell for row in parse_rows(data, ".xlsx", "t") for cell in (*row, *row.values()) if isinstance(cell, str)]

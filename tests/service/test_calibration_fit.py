@@ -214,6 +214,9 @@ def test_the_halves_share_no_document_and_do_not_depend_on_the_order(rows, rando
 def test_halves_are_about_equal():
     halves = split_by_document([LabelledQuestion(str(at), "?", ("a",), f"d{at // 3}") for at in range(300)], 0)
     assert abs(len(halves[0]) - len(halves[1])) <= 3
+    # A document with half of the questions: by the number of documents the halves would have 45 and 15.
+    many = [LabelledQuestion(str(at), "?", ("a",), "many" if at < 30 else f"d{at}") for at in range(60)]
+    assert max(map(len, split_by_document(many, 0))) < 45
 
 
 # -- verdicts --------------------------------------------------------------------------------------------------------

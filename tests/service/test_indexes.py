@@ -461,12 +461,29 @@ _DAMAGES = (_flip, _flip, _flip, _truncate, _append, _swap, _become_a_folder, _b
 def test_d7_a_corrupted_snapshot_is_detected_and_rebuilt(
     sqlite_database: Database, sqlite_store: SqlDocumentStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    _corrupt_and_restart(sqlite_database, sqlite_store, tmp_path, caplog, 100)
+
+
+@pytest.mark.nightly
+def test_d7_a_thousand_corrupted_snapshots_are_detected_and_rebuilt(
+    sqlite_database: Database, sqlite_store: SqlDocumentStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _corrupt_and_restart(sqlite_database, sqlite_store, tmp_path, caplog, 1000)
+
+
+def _corrupt_and_restart(
+    sqlite_database: Database,
+    sqlite_store: SqlDocumentStore,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    corruptions: int,
+) -> None:
     sqlite_store.check_encoder("default", "e5", DIM, "int8")
     for number in range(3):
         put(sqlite_store, make_document(f"{number}", f"alpha {number}\nbeta {number}"))
     expected, manifest = truth(sqlite_store), SqlSnapshotManifest(sqlite_database)
 
-    for seed in range(100):
+    for seed in range(corruptions):
         rng = random.Random(seed)
         folder = tmp_path / f"indexes {seed}"
 

@@ -155,7 +155,7 @@ def test_the_files_of_a_database_are_the_users_alone(tmp_path: Path, umask: int)
         database.close()
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(("fovea.db", "fovea.db-wal", "fovea.db-shm"), 0o600)
+    assert modes == dict.fromkeys(("fovea.db", "fovea.db-wal", "fovea.db-shm", "fovea.db.reserve"), 0o600)
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 

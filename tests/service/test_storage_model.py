@@ -150,6 +150,12 @@ def test_d10_the_store_equals_a_dict_on_sqlite() -> None:
     run_state_machine_as_test(StoreMachine, settings=_SMALL)
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(3_600)
+def test_d10_five_hundred_runs_of_fifty_steps() -> None:
+    run_state_machine_as_test(StoreMachine, settings=settings(_SMALL, max_examples=500, stateful_step_count=50))
+
+
 def test_d10_the_store_equals_a_dict_on_postgresql(postgres_server: PostgresServer) -> None:
     machine = type("PostgresMachine", (StoreMachine,), {"url": postgres_server.new_database()})
     run_state_machine_as_test(machine, settings=settings(_SMALL, max_examples=6))

@@ -11,7 +11,7 @@ from domain.errors import GeneratorTimeout
 from service.api.app import create_app
 from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
 from tests.service.http_server import running
-from tests.web.browser import running_browser
+from tests.web.browser import Window, running_browser
 
 expect.set_options(timeout=20_000)
 
@@ -28,32 +28,6 @@ def browser():
 @pytest.fixture
 def engine():
     return FakeEngine({"lease.txt": TEXT})
-
-
-class Window:
-    """A page under watch: every violation of its policy, script error and request to elsewhere is kept."""
-
-    def __init__(self, browser, url, **options):
-        self.url = url
-        self.context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options})
-        self.page = self.context.new_page()
-        self.complaints = []
-        self.page.on("console", lambda line: line.type in ("error", "warning") and self._complain(line.text))
-        self.page.on("pageerror", lambda error: self._complain(str(error)))
-        self.page.on("request", lambda request: request.url.startswith(url) or self._complain(request.url))
-        self.page.set_default_timeout(20_000)
-        self.page.goto(url)
-        self.page.wait_for_load_state("networkidle")  # the first listing has come
-
-    def _complain(self, text):
-        if "status of 401" not in text and "status of 503" not in text:  # the browser notes these on its own
-            self.complaints.append(text)
-
-    def ask(self, question):
-        self.page.fill("#question", question)
-        self.page.press("#question", "Enter")
-        self.page.wait_for_selector("#send:not([hidden])")
-        return self.page.locator("li.answer").last
 
 
 @pytest.fixture

@@ -14,7 +14,10 @@ from starlette.responses import Response
 
 from domain.documents import Document
 from domain.errors import UsageError
+from domain.jobs import NewJob
 from domain.search import DEFAULT_COLLECTION
+from service.api.caller import caller_of, principal_of
+from service.api.idempotency import idempotency_key, replayed
 from service.api.json_gate import parse_json
 from service.api.replies import PROBLEMS, AcceptedList, DocumentList, DocumentStateReply, TextReply
 from service.api.schemas import TextUpload, UrlUpload
@@ -51,53 +54,76 @@ _UPLOAD_BODY = {
 
 def document_routes(state: ApiState) -> APIRouter:
     router = APIRouter(prefix="/v1/documents", tags=["documents"], responses=PROBLEMS)
-    uploads = Uploads(state.jobs, state.engine, state.tenant)
+
+    async def uploads_of(request: Request) -> Uploads:
+        caller = await caller_of(state, request)
+        return Uploads(caller.jobs, caller.engine, state.worker.notice)
 
     @router.post("", status_code=202, openapi_extra=_UPLOAD_BODY, responses={202: {"model": AcceptedList}})
     async def upload(request: Request) -> Response:
-        """Files (multipart), or JSON with `url` or with `text`. Answered once bytes and jobs are committed."""
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == "multipart/form-data":
-            accepted = await _accept_files(state, uploads, request)
-        elif media_type == "application/json":
-            accepted = [await state.records.run(partial(_accept_json, uploads, await request.body()))]
-        else:
-            raise HTTPException(415, "Send multipart/form-data with files, or application/json with `url` or `text`.")
+        """Files (multipart), or JSON with `url` or with `text`. Answered once bytes and jobs are committed.
+
+        All files of a request are taken, or none.
+
+        With an `Idempotency-Key`, a request that is sent again within 24 hours has no second effect.
+        """
+        uploads = await uploads_of(request)
+        principal = principal_of(request)
+        key = idempotency_key(request)
+        with state.keys_in_flight.using(principal.tenant, key):
+            await state.records.run(partial(state.tenants.check_room, principal))
+            jobs = await _jobs_of(state, uploads, request)
+            reply, earlier = await state.records.run(partial(uploads.submit, jobs, key))
         state.worker.wake()
-        return json_response({"documents": accepted}, 202)
+        return json_response(reply, 202, replayed(earlier))
 
     @router.get("", responses={200: {"model": DocumentList}})
     async def list_documents(
+        request: Request,
         collection: CollectionFilter = None,
         limit: Limit = 100,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         """Stored documents by ascending id, a page at a time."""
-        found = await state.records.run(partial(state.engine.list_documents, collection, limit + 1, cursor))
+        caller = await caller_of(state, request)
+        found = await state.records.run(partial(caller.engine.list_documents, collection, limit + 1, cursor))
         page = [item.to_dict() for item in found[:limit]]
         return json_response({"documents": page, "next_cursor": page[-1]["id"] if len(found) > limit else None})
 
     @router.get("/{document_id}", responses={200: {"model": DocumentStateReply}})
-    async def get_document(document_id: str) -> Response:
+    async def get_document(document_id: str, request: Request) -> Response:
         """One document with its state, from the moment it was accepted."""
+        uploads = await uploads_of(request)
         return json_response(await state.records.run(partial(uploads.state, document_id)))
 
     @router.get("/{document_id}/text", responses={200: {"model": TextReply}})
-    async def get_text(document_id: str, start: Offset = None, end: Offset = None) -> Response:
+    async def get_text(document_id: str, request: Request, start: Offset = None, end: Offset = None) -> Response:
         """The text that spans and citations count in, or the characters from `start` to `end` of it."""
-        document = await state.records.run(partial(state.engine.document, document_id))
+        caller = await caller_of(state, request)
+        document = await state.records.run(partial(caller.engine.document, document_id))
         return json_response(_text(document, start, end))
 
     @router.delete("/{document_id}", status_code=204)
-    async def delete_document(document_id: str) -> Response:
+    async def delete_document(document_id: str, request: Request) -> Response:
         """Delete a document; once this is answered, nothing of it is found again."""
+        uploads = await uploads_of(request)
         await state.records.run(partial(uploads.delete, document_id))
         return Response(status_code=204)
 
     return router
 
 
-async def _accept_files(state: ApiState, uploads: Uploads, request: Request) -> list[dict[str, Any]]:
+async def _jobs_of(state: ApiState, uploads: Uploads, request: Request) -> list[NewJob]:
+    """The jobs that a request asks for."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return await _accept_files(state, uploads, request)
+    if media_type == "application/json":
+        return [await state.records.run(partial(_accept_json, uploads, await request.body()))]
+    raise HTTPException(415, "Send multipart/form-data with files, or application/json with `url` or `text`.")
+
+
+async def _accept_files(state: ApiState, uploads: Uploads, request: Request) -> list[NewJob]:
     async with request.form(max_files=_MAX_FILES, max_fields=20) as form:
         collection = _field(form, "collection", DEFAULT_COLLECTION)
         source = _field(form, "source", "")
@@ -120,7 +146,7 @@ def _field(form: FormData, name: str, default: str) -> str:
     return value
 
 
-def _accept_json(uploads: Uploads, body: bytes) -> dict[str, Any]:
+def _accept_json(uploads: Uploads, body: bytes) -> NewJob:
     value = parse_json(body or b"null")
     if not isinstance(value, dict) or ("url" in value) == ("text" in value):
         raise UsageError("Send either `url` or `text` (with `title`), and optionally `collection`.")

@@ -19,7 +19,7 @@ def model_routes(state: ApiState) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["chat"], responses=PROBLEMS)
 
     def models() -> list[dict[str, Any]]:
-        names = dict.fromkeys((_NAME, state.engine.model))
+        names = dict.fromkeys((_NAME, state.operator.model))
         return [{"id": name, "object": "model", "created": _CREATED, "owned_by": _NAME} for name in names]
 
     @router.get("/models")

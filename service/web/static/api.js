@@ -27,7 +27,7 @@ export async function call(path, options = {}) {
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
     const response = await fetch(path, { ...options, headers });
     if (response.ok) return response;
-    const problem = await readProblem(response);
+    const problem = await problemOf(response);
     if (problem.status !== 401) throw problem;
     await askForKey();
   }
@@ -41,7 +41,8 @@ export function postJson(path, body, signal) {
   return call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 }
 
-async function readProblem(response) {
+/** The problem that a failed response describes. */
+export async function problemOf(response) {
   try {
     const body = await response.json();
     return new Problem(response.status, body.code, body.detail);

@@ -79,6 +79,9 @@ const WORDS = {
     chunks_one: "1 passage",
     lost: "The connection broke off. Ask again.",
     unreachable: "The server cannot be reached.",
+    widgetTitle: "Questions and answers",
+    widgetWelcome: "Ask a question. Each answer names the sentences it rests on: press a number to read them.",
+    closeChat: "Close the chat",
     truncatedText: "Only a part is shown; the document has {count} characters.",
   },
   zh: {
@@ -156,11 +159,28 @@ const WORDS = {
     chunks: "{count} 段",
     lost: "连接中断，请重新提问。",
     unreachable: "无法连接服务器。",
+    widgetTitle: "问答",
+    widgetWelcome: "请提问。每个回答都会标出所依据的句子：点击编号即可查看。",
+    closeChat: "关闭对话",
     truncatedText: "只显示一部分；文档共有 {count} 个字符。",
   },
 };
 
-let language = sessionStorage.getItem("fovea-language") || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+let language = remembered() || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+
+/** The language chosen in this tab; browsers may refuse a frame of another site its storage. */
+function remembered() {
+  try {
+    return sessionStorage.getItem("fovea-language");
+  } catch {
+    return null;
+  }
+}
+
+/** Speak one of the languages from now on; another name changes nothing. */
+export function useLanguage(name) {
+  if (Object.hasOwn(WORDS, name)) language = name;
+}
 
 export function t(name, values = {}) {
   const words = WORDS[language];

@@ -1,0 +1,130 @@
+"""Works a batch off: a few questions at a time, each result committed when it is there.
+
+A kill costs what was under way, nothing that was answered: the next worker asks for what has no result. After some
+seconds a batch lets others of its kind have a turn, so that a long one holds up nobody for long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from domain.answers import Answer
+from domain.batches import BatchForm, BatchItem, ItemResult
+from domain.errors import ConfigurationError, GenerationError, NotFound, QuotaExceeded, UsageError
+from domain.jobs import ErrorInfo, Job, Turn
+from domain.protocols import BatchWork
+from service.batches.asking import Answering, Askers
+from service.batches.columns import answer_columns
+from service.batches.spending import Spending
+from service.completions import completion
+from service.worker import Hold, Outcome
+
+_AHEAD = 200  # items read at a time
+_OF_THE_ITEM = (GenerationError, UsageError, NotFound, QuotaExceeded)  # what else is raised, the whole batch would meet
+
+
+class BatchHandler:
+    """Runs batch jobs. `engine_of` gives the engine that a job may use; `observe` hears every answer."""
+
+    def __init__(
+        self,
+        work: BatchWork,
+        engine_of: Callable[[Job], Answering],
+        *,
+        side_by_side: int = 4,
+        turn_seconds: float = 10.0,
+        observe: Callable[[Answer], None] = lambda answer: None,
+    ) -> None:
+        self._work, self._engine_of = work, engine_of
+        self._side_by_side, self._turn_seconds = side_by_side, turn_seconds
+        self._observe = observe
+
+    def __call__(self, job: Job, hold: Hold) -> Outcome:
+        spending = Spending(job.payload["max_total_tokens"], *self._work.spent(job))
+        askers = Askers(lambda: hold.lost)
+        turn = _BatchTurn(job, hold, self._work, spending, askers, self._observe)
+        try:
+            ended = turn.run(self._engine_of(job), self._side_by_side, time.monotonic() + self._turn_seconds)
+        except BaseException:
+            askers.cancel()
+            raise
+        if ended is None and spending.exhausted:
+            self._work.close_rest(job, spending.error)
+        return ended
+
+
+class _BatchTurn:
+    """One turn of one batch."""
+
+    def __init__(
+        self,
+        job: Job,
+        hold: Hold,
+        work: BatchWork,
+        spending: Spending,
+        askers: Askers,
+        observe: Callable[[Answer], None],
+    ) -> None:
+        self._job, self._hold, self._work = job, hold, work
+        self._spending, self._askers, self._observe = spending, askers, observe
+        self._form = BatchForm(job.payload["form"])
+        self._ahead: deque[BatchItem] = deque()
+
+    def run(self, engine: Answering, side_by_side: int, deadline: float) -> Turn | None:
+        """Ask until nothing is left that may be asked (None), the process ends, or the turn is over. Raises JobLost."""
+        over = got_on = False  # a turn that got nowhere is not over: else two batches could hand it to each other
+        while True:
+            self._hold.check()
+            over = over or (got_on and time.monotonic() > deadline and self._hold.is_awaited())
+            if not (over or self._hold.stopping):
+                self._fill(engine, side_by_side)
+            if not len(self._askers):
+                break
+            answered = self._askers.next()
+            if answered is not None:
+                self._record(*answered)
+                got_on = True
+        if not self._read_ahead() or self._spending.exhausted:
+            return None
+        return Turn.STOPPED if self._hold.stopping else Turn.OVER
+
+    def _fill(self, engine: Answering, side_by_side: int) -> None:
+        """Have as many questions under way as there is room for."""
+        free = side_by_side - len(self._askers)
+        for _ in range(self._spending.room(len(self._askers), free)):
+            item = self._next()
+            if item is None:
+                return
+            self._askers.ask(engine, item)
+
+    def _next(self) -> BatchItem | None:
+        """The next item to ask; those that cannot be asked get their error at once."""
+        while self._read_ahead():
+            item = self._ahead.popleft()
+            if item.error is None:
+                return item
+            self._work.record(self._job, item, ItemResult(item.ordinal, error=item.error, asked=False))
+        return None
+
+    def _read_ahead(self) -> bool:
+        if not self._ahead:
+            waiting = self._work.waiting(self._job, _AHEAD + len(self._askers))
+            self._ahead.extend(item for item in waiting if not self._askers.holds(item))
+        return bool(self._ahead)
+
+    def _record(self, item: BatchItem, answer: Answer | Exception) -> None:
+        if isinstance(answer, Answer):
+            self._spending.add(answer.usage.prompt_tokens + answer.usage.completion_tokens)
+            self._work.record(self._job, item, self._result(item, answer))
+            self._observe(answer)
+        elif isinstance(answer, _OF_THE_ITEM) and not isinstance(answer, ConfigurationError):
+            error = ErrorInfo(answer.code, answer.message)
+            self._work.record(self._job, item, ItemResult(item.ordinal, error=error))
+        else:
+            raise answer
+
+    def _result(self, item: BatchItem, answer: Answer) -> ItemResult:
+        content = completion(answer) if self._form is BatchForm.OPENAI else answer_columns(answer)
+        return ItemResult(item.ordinal, content, answer.usage.prompt_tokens, answer.usage.completion_tokens)
