@@ -15,7 +15,7 @@ run: $(VENV)/.run  ## serve the API and the web page on http://127.0.0.1:8000; D
 test: check  ## everything that must hold before a commit lands
 	$(BIN)/python -m pytest
 
-test-nightly: $(VENV)/.dev  ## ten thousand random prompts, some minutes
+test-nightly: $(VENV)/.dev  ## the cases of docs/reliability.md with their large counts: hours
 	$(BIN)/python -m pytest -m nightly
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts

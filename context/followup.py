@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from context.language import HAN, STOP_WORDS, detect_language
 from domain.asking import Message
 
+_AMOUNTS = frozenset(("much", "many"))  # "How much is the rent?" is about the rent
 _LOOK_BACK = 6  # user turns: a topic older than that has been left
 _MOST_TERMS = 8
 _ELLIPTICAL_WORDS = 3  # "And the price?", "Since when?"
@@ -139,7 +140,8 @@ def _terms(question: str) -> list[str]:
         return list(dict.fromkeys(fragments))
     names = _names(question)
     in_names = {word for name in names for word in name.split()}
-    return [*names, *(word for word in _content_words(question) if word not in in_names)]
+    words = (word for word in _content_words(question) if word.casefold() not in _AMOUNTS)
+    return [*names, *(word for word in words if word not in in_names)]
 
 
 def _displaced(question: str, terms: list[str]) -> list[str]:

@@ -138,6 +138,9 @@ class Principal:
         return self.tenant == DEFAULT_TENANT and self.collections is None and Scope.ADMIN in self.scopes
 
 
+CONFIGURED = "configured"  # the id of the key that stands in the settings and in no row
+
+
 def operator(key_id: str = "") -> Principal:
     """The one who set the server up: the default tenant's admin."""
     return Principal(DEFAULT_TENANT, frozenset({Scope.ADMIN}), key_id=key_id)

@@ -29,12 +29,14 @@ from __future__ import annotations
 
 class FoveaError(Exception):
     """Base of all errors raised on purpose. `code` is stable; `retryable` tells whether the same call may succeed
-    later, and `retry_after_seconds`, where it is known, after how long.
+    later, and `retry_after_seconds`, where it is known, after how long. `spent_tokens` is what a language model has
+    taken on the way to it.
     """
 
     code = "internal_error"
     retryable = False
     retry_after_seconds: float | None = None
+    spent_tokens = 0
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

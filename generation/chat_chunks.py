@@ -15,6 +15,7 @@ from typing import Any
 from domain.answers import Usage
 from domain.errors import GenerationError, GeneratorBadResponse
 
+_MOST_TOKENS = 10**9  # beyond any model's window: a count that is none, and that no database holds
 _REASONING = ("reasoning_content", "reasoning")  # DeepSeek, vLLM / Ollama, OpenRouter
 
 
@@ -74,6 +75,6 @@ def _joined(content: Any) -> str:
 
 def _usage(value: Any) -> Usage | None:
     counts = [_object(value).get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
+    if not all(isinstance(count, int) and 0 <= count <= _MOST_TOKENS for count in counts):
         return None
     return Usage(prompt_tokens=counts[0] or 0, completion_tokens=counts[1] or 0)

@@ -94,16 +94,30 @@ class ExtractiveGenerator:
 
 
 def quotable(evidence: Sequence[Evidence]) -> list[_Quote]:
-    """Every sentence of the evidence as a quote, in sending order; the header row of a table is no quote of its own."""
-    quotes = []
+    """Every sentence of the evidence as a quote, in sending order.
+
+    The header row of a table is no quote of its own, and a heading answers nothing: the sentence behind it has its
+    score. Where there are headings alone, they are quoted.
+    """
+    quotes, headings = list[_Quote](), list[_Quote]()
     for item in evidence:
+        promised = 0.0
         for sentence in item.sentences:
             header = _header(item, sentence.span)
             text = item.part(sentence.span).strip()
-            if text and text != header:
-                is_row = (_CELL in text and "\n" not in text) or _leads(item)
-                quotes.append(_Quote(item.mark, sentence.span, text, sentence.score, header if is_row else ""))
-    return quotes
+            if not text or text == header:
+                continue
+            is_row = (_CELL in text and "\n" not in text) or _leads(item)
+            quote = _Quote(item.mark, sentence.span, text, max(sentence.score, promised), header if is_row else "")
+            is_heading = _is_heading(item, text)
+            (headings if is_heading else quotes).append(quote)
+            promised = quote.score if is_heading else 0.0
+    return quotes or headings
+
+
+def _is_heading(item: Evidence, text: str) -> bool:
+    """Whether a sentence is the Markdown of a heading, or one of those that the evidence stands under."""
+    return text.startswith("#") or text.strip(" #:：").casefold() in {name.casefold() for name in item.heading_path}
 
 
 def choose_quotes(quotes: Sequence[_Quote], most: int) -> list[_Quote]:

@@ -9,7 +9,8 @@ terminators (`.`, `?!`, `……`, `。`, `！`), together with the quotes and br
   (《你好吗？》是一首歌).
 * `?` and `!` end a sentence before white space unless a lower-case word follows ("Why?" she asked; Yahoo! is).
 * `.` ends a sentence before white space unless a lower-case word follows, the stop belongs to an abbreviation, an
-  initial, an acronym or a label ("Item 7. Management"), or a number is expected ("Fig. 3"). After a company's suffix,
+  initial, an acronym, a label ("Item 7. Management") or a numbered heading that its text runs on from ("3. Rent. The
+  rent is due"), or a number is expected ("Fig. 3"). After a company's suffix,
   an initial or an acronym the next word decides: "in the U.S. The firm" against "the U.S. Government" (Kiss and Strunk
   2006 call such words frequent sentence starters).
 * `；` and `;` do not end a sentence. Nothing ends inside a number, a domain name or a version.
@@ -46,6 +47,7 @@ _LOOK_BACK = 24  # characters in which the word before a stop is sought
 _QUOTE_REACH = 200  # characters in which the opening of a quote is sought
 _ACRONYM = re.compile(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}")
 _ENUMERATOR = re.compile(r"(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})(?:\.\d{1,3})*")
+_NUMBERED_HEADING = re.compile(r"\(?\d{1,3}(?:\.\d{1,3})*[.)]|\([a-z]\)")
 _NUMERAL = re.compile(r"[\d(#§]|[IVXLC]+\b|[A-Z]\b")
 
 
@@ -114,16 +116,21 @@ def _full_stop_ends(text: str, begin: int, stop: int, after: int) -> bool:
         return bool(words)
     word = words[-1].lstrip(_OPENERS)
     line = max(begin, text.rfind("\n", max(begin, stop - _LOOK_BACK), stop) + 1)
-    if stop - line < _LOOK_BACK and _is_label(text[line:stop].split()):
+    if stop - line < _LOOK_BACK and _leads_in(text[line:stop].split()):
         return False
     return _word_allows_end(word, text, after)
 
 
-def _is_label(words: list[str]) -> bool:
-    """True for what stands before a heading or an item: "3", "(a)", "1.2", "Item 7A", "Note 12"."""
+def _leads_in(words: list[str]) -> bool:
+    """True for what stands before a heading or an item, "3", "(a)", "1.2", "Item 7A", "Note 12", and for a numbered
+    heading that its text runs on from: "3. Rent. The rent is 840 pounds."
+    """
     if len(words) == 1:
         return _ENUMERATOR.fullmatch(words[0].lstrip(_OPENERS)) is not None
-    return len(words) == 2 and words[0].lower().rstrip(".") in LABELS and len(words[1]) <= 4
+    if len(words) == 2 and words[0].lower().rstrip(".") in LABELS and len(words[1]) <= 4:
+        return True
+    heading = " ".join(words[1:])
+    return heading[:1].isupper() and "." not in heading and _NUMBERED_HEADING.fullmatch(words[0]) is not None
 
 
 def _word_allows_end(word: str, text: str, after: int) -> bool:

@@ -18,7 +18,7 @@ from domain.search_result import SearchResult
 from service.cancelling import AnswerStream, Cancellation
 from service.clean_stream import CleanStream
 from service.parts import Parts
-from service.searching import search_evidence
+from service.searching import search_evidence, spent_on
 from service.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def _stream(
         yield abstention
         yield answered(parts, abstention, found, parts.generator.model, Usage(0, 0), clock)
     else:
-        yield from generate_answer(parts, found, clock, cancellation)
+        with spent_on(found.rewrite):
+            yield from generate_answer(parts, found, clock, cancellation)
 
 
 def generate_answer(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from context.carried import sent_once
@@ -116,10 +115,6 @@ class Assembly:
             reembed=Reembedder(SqlReembedding(self._database, tenant), self.encoder, self._codec).run,
         )
 
-    def index_directory(self, tenant: str) -> Path:
-        """Where a tenant's snapshots lie; the name of a tenant is a safe name of a directory."""
-        return index_folder(self._settings.data_dir, tenant)
-
     # -- shared --------------------------------------------------------------------------------------------------------
 
     def _make_encoder(self) -> Embedder:
@@ -156,7 +151,8 @@ class Assembly:
         from service.storage.snapshots import SqlSnapshotManifest
 
         manifest = SqlSnapshotManifest(self._database, tenant)
-        return IndexManager(store, manifest, self.index_directory(tenant), self._vector_index, self._lexical_index)
+        folder = index_folder(self._settings.data_dir, tenant)
+        return IndexManager(store, manifest, folder, self._vector_index, self._lexical_index)
 
     def _ingester(self, tenant: str, store: Any, indexes: IndexManager) -> Ingester:
         return Ingester(

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -37,6 +38,8 @@ from service.batches.spending import CEILING_CODE, Spending
 from service.batches.tables import FORMATS, find_question_column, question_of, read_rows, table_bytes
 
 __all__ = ["ANSWER_COLUMNS", "BatchSummary", "find_question_column", "read_rows", "run_batch", "write_rows"]
+
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 AnswerMany = Callable[[Iterable[str]], Iterator[Answer | FoveaError]]
 
@@ -69,10 +72,11 @@ def run_batch(
     max_total_tokens: int | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    options: Mapping[str, Any] = _NO_OPTIONS,
 ) -> BatchSummary:
     """Answer every row of `source` into `output`; see the module's text for what a kill leaves behind.
 
-    Raises UsageError for an unreadable table, a missing question column, or an `output` that holds something else.
+    `options` are those that `answer_many` asks with: an interrupted run goes on under the same ones only. Raises UsageError for an unreadable table, a missing question column, or an `output` that holds something else.
     """
     for path in (source, output):
         if path.suffix.lower() not in FORMATS:
@@ -81,7 +85,7 @@ def run_batch(
     rows = read_rows(source)
     column = find_question_column(rows, question_column)
     questions = [question_of(row, column) for row in rows]
-    journal = Journal(output.with_name(output.name + ".journal"), _fingerprint(column, questions))
+    journal = Journal(output.with_name(output.name + ".journal"), _fingerprint(column, questions, options))
     if output.exists() and not journal.path.exists() and not overwrite:
         return _already_done(output, rows, column)
     done = journal.read()
@@ -190,5 +194,6 @@ def _summary(rows: Sequence[Row], resumed: int, output: Path) -> BatchSummary:
     )
 
 
-def _fingerprint(column: str, questions: Sequence[str]) -> str:
-    return hashlib.sha256(orjson.dumps([column, *questions])).hexdigest()
+def _fingerprint(column: str, questions: Sequence[str], options: Mapping[str, Any]) -> str:
+    given = sorted((name, value) for name, value in options.items() if value)
+    return hashlib.sha256(orjson.dumps([column, *questions, *([given] if given else [])])).hexdigest()

@@ -7,14 +7,12 @@ it does not wait for it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigurationError
-from domain.protocols import JobQueue
 from domain.search import DEFAULT_TENANT
 from service.assembly import Assembly
 from service.bound_engine import PromptCeiling
@@ -23,6 +21,7 @@ from service.engine import Engine
 from service.factories import Tell
 from service.keys import KeyRing
 from service.parts import Parts
+from service.served import Served
 from service.settings import Settings
 from service.tenants import TenantEngines, Tenants
 from service.worker import Work
@@ -31,25 +30,6 @@ if TYPE_CHECKING:
     from service.observability import Metrics
     from service.storage.keys import SqlKeys
     from service.tracing import Traces
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What `fovea serve` runs: engines and durable jobs by tenant, who may call, and the server's own settings.
-
-    `engine` and `jobs` are the default tenant's.
-    """
-
-    engine: Engine
-    jobs: JobQueue
-    jobs_of: Callable[[str], JobQueue]
-    work: Work
-    tenants: Tenants
-    keys: KeyRing
-    metrics: Metrics
-    traces: Traces | None
-    max_body_bytes: int
-    tenant: str = DEFAULT_TENANT
 
 
 def build_engine(settings: Settings, *, on_message: Tell | None = None, **overrides: Any) -> Engine:

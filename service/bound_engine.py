@@ -7,7 +7,7 @@ the key is not bound to answers like one that does not exist; a document in it l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,13 +80,13 @@ class BoundEngine:
     ) -> IngestReport:
         return self._engine.ingest(inputs, collection=self.collection(collection), progress=progress)
 
-    def ingest_bytes(self, data: bytes, name: str, *, collection: str = DEFAULT_COLLECTION, **more: Any) -> Any:
-        outcome: DocumentOutcome = self._engine.ingest_bytes(data, name, collection=self.collection(collection), **more)
-        return outcome
+    def ingest_bytes(
+        self, data: bytes, name: str, *, collection: str = DEFAULT_COLLECTION, **more: Any
+    ) -> DocumentOutcome:
+        return self._engine.ingest_bytes(data, name, collection=self.collection(collection), **more)
 
-    def ingest_text(self, text: str, *, collection: str = DEFAULT_COLLECTION, **more: Any) -> Any:
-        outcome: DocumentOutcome = self._engine.ingest_text(text, collection=self.collection(collection), **more)
-        return outcome
+    def ingest_text(self, text: str, *, collection: str = DEFAULT_COLLECTION, **more: Any) -> DocumentOutcome:
+        return self._engine.ingest_text(text, collection=self.collection(collection), **more)
 
     def list_documents(
         self, collection: str | None = None, limit: int = 100, after: str | None = None
@@ -179,11 +179,6 @@ class BoundEngine:
             message = f"There is no document with the id or source {document!r} in the collection {collection!r}."
             raise NotFound(message) from None
 
-    def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | Exception]:
-        from service.question_pool import ask_all
-
-        return ask_all(lambda question: self.ask(question, **options), questions)
-
     # -- what it is bound to -----------------------------------------------------------------------------------------
 
     @property
@@ -216,10 +211,8 @@ class BoundEngine:
             for document_id in ids:
                 self.get_document(document_id)
 
-    @contextmanager
-    def _held(self, question: str, options: Mapping[str, Any]) -> Iterator[Held]:
-        with self._meter.hold(self.principal, self._ceiling.of(question, options), self._patient) as held:
-            yield held
+    def _held(self, question: str, options: Mapping[str, Any]) -> AbstractContextManager[Held]:
+        return self._meter.hold(self.principal, self._ceiling.of(question, options), self._patient)
 
     def _broken_off(self, usage: Usage, part: str, question: str, options: Mapping[str, Any]) -> Usage:
         prompt = usage.prompt_tokens or self._ceiling.of(question, options) - self._ceiling.answer

@@ -4,12 +4,9 @@
                  ├── one thread ── encoder
     passages   ──┘ 8 at a time, which is one forward pass of chunks
 
-A question never waits for more than one pass over passages, whatever an ingest run has handed over. Passages are never
-starved: while questions are being asked they rest after each pass, so that an ingest run (its parsing, storing and
-indexing between two passes, too) has its share of the time and no more; then they have the next turn, even before
-questions. The line of questions is bounded; who finds it full, or has waited for too long, gets `Overloaded`. An ingest
-run waits for its turn, which always comes: as it hands over one small batch at a time, what waits is bounded by the
-number of runs.
+`encoder_turns.py` says who is next. The line of questions is bounded; who finds it full, or has waited for too long,
+gets `Overloaded`. An ingest run waits for its turn, which always comes: as it hands over one small batch at a time,
+what waits is bounded by the number of runs.
 
 A thread is enough, a process is not needed: the forward pass and the tokenizer release the interpreter's lock.
 A vector does not depend on its batch; `retrieval/embedders/encoder.py` says how.
@@ -24,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -33,19 +30,15 @@ from domain.documents import Passage
 from domain.errors import Overloaded
 from domain.protocols import TokenCounter, TokenEncoder
 from domain.search import Encoding, FloatArray
+from service.encoder_turns import Kind, Turns
 from service.lazy import Once
 
 log = structlog.get_logger("fovea.encoder")
 
 R = TypeVar("R")
-Kind = Literal["question", "passage"]
-
 _QUESTIONS_A_BATCH = 16
 _QUESTION_CHARACTERS = 4_000  # of one batch, so that pasted pages do not hold up short questions
 _PASSAGES_A_BATCH = 8  # chunks of about 200 tokens: the encoder's TOKEN_BUDGET of 2,048 for one pass
-# A question that was encoded so long ago is answered by now; passages need not make room for it.
-_QUESTION_SECONDS = 0.25
-_LONGEST_WORK = 0.5  # seconds between two passes that count as work of one run; more is a run that was not there
 _CLOSE_SECONDS = 10.0
 
 
@@ -87,14 +80,11 @@ class EncoderQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._encoder = Once(make)
-        self._max_questions, self._seconds, self._share, self._clock = max_questions, seconds, share, clock
+        self._max_questions, self._seconds, self._clock = max_questions, seconds, clock
         self._changed = threading.Condition()
         self._questions: deque[_Work] = deque()
         self._passages: deque[_Work] = deque()
-        self._last: Kind = "passage"
-        self._last_question = -_QUESTION_SECONDS
-        self._rest_until = 0.0
-        self._passages_ended = 0.0
+        self._turns = Turns(share, clock)
         self._observe: Callable[[EncodedBatch], None] = lambda batch: None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -204,54 +194,27 @@ class EncoderQueue:
         started = self._clock()
         if kind == "question":
             self._encode_questions(works)
-            self._last_question = self._clock()
         else:
             self._encode_passages(works)
         seconds = self._clock() - started
-        if kind == "passage":
-            self._rest_from(works[0].since, seconds)
+        self._turns.ended(kind, works[0].since, started, bool(self._questions))
         try:
             waited = tuple(started - work.since for work in works)
             self._observe(EncodedBatch(kind, sum(work.texts for work in works), seconds, waited))
         except Exception:  # whoever counts must not end the only thread that encodes
             log.exception("encoder_not_observed")
 
-    def _rest_from(self, handed_over: float, seconds: float) -> None:
-        """Let passages rest after a pass of so many seconds, if questions are being asked."""
-        beside = min(max(0.0, handed_over - self._passages_ended), _LONGEST_WORK)
-        self._passages_ended = now = self._clock()
-        if self._asked_lately():
-            self._rest_until = now + (beside + seconds) * (1 / self._share - 1)
-
     def _next(self) -> tuple[Kind, list[_Work]] | None:
         """Whose turn it is, and with what; None once the queue is closed."""
         with self._changed:
             while not self._closed:
-                kind = self._turn()
+                kind = self._turns.next(bool(self._questions), bool(self._passages))
                 if kind == "question":
-                    self._last = kind
                     return kind, self._together()
                 if kind == "passage":
-                    self._last = kind
                     return kind, [self._passages.popleft()]
-                self._changed.wait(self._rest() if self._passages else None)
+                self._changed.wait(self._turns.rest(questions=False) if self._passages else None)
         return None
-
-    def _turn(self) -> Kind | None:
-        rested = self._rest() <= 0
-        if self._questions:
-            return "passage" if self._passages and rested and self._last == "question" else "question"
-        return "passage" if self._passages and rested else None
-
-    def _rest(self) -> float:
-        """Seconds for which passages still leave the processor to the questions that were encoded last."""
-        now = self._clock()
-        if self._questions:
-            return self._rest_until - now
-        return min(self._rest_until, self._last_question + _QUESTION_SECONDS) - now
-
-    def _asked_lately(self) -> bool:
-        return bool(self._questions) or self._clock() < self._last_question + _QUESTION_SECONDS
 
     def _together(self) -> list[_Work]:
         works = [self._questions.popleft()]

@@ -21,7 +21,7 @@ from hmac import compare_digest
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from domain.access import PUBLISHABLE_LIMITS, KeyInfo, Limits, Principal, Scope, Tenant, operator
+from domain.access import CONFIGURED, PUBLISHABLE_LIMITS, KeyInfo, Limits, Principal, Scope, Tenant, operator
 from domain.errors import FoveaError, UsageError
 
 _FORM = re.compile(r"fv_((?:key|pub)[0-9a-f]{12})_[0-9a-f]{64}")
@@ -168,7 +168,7 @@ class KeyRing:
         if key is None:
             raise KeyRefused("Send the API key as `Authorization: Bearer KEY`.", code="no_key")
         if self._configured is not None and compare_digest(_digest(key), self._configured):
-            return operator("configured")
+            return operator(CONFIGURED)
         stored = self._lookup(key, guessing)
         if stored is None or not compare_digest(_digest(key), stored.secret_hash):
             raise KeyRefused("The API key is not known; send one as `Authorization: Bearer KEY`.")
@@ -242,9 +242,13 @@ class KeyRing:
         return entry if entry is not None and self._clock() - entry[0] < _BELIEVED_SECONDS else None
 
 
+def state_of(stored: StoredKey) -> str:
+    """What a key is now: "active", "revoked" or "expired"."""
+    return stored.info.state(_moment(datetime.now(UTC)))
+
+
 def _principal(stored: StoredKey) -> Principal:
-    info, tenant = stored.info, stored.tenant
-    state = info.state(_moment(datetime.now(UTC)))
+    info, tenant, state = stored.info, stored.tenant, state_of(stored)
     if state != "active":
         raise KeyRefused(f"The API key is {state}; ask for a new one.")
     if tenant.suspended_at is not None:

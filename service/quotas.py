@@ -22,7 +22,7 @@ from typing import Protocol
 
 from domain.access import Limits, Principal
 from domain.answers import Usage
-from domain.errors import QuotaExceeded, StorageError
+from domain.errors import FoveaError, QuotaExceeded, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class TokenMeter:
 
     @contextmanager
     def hold(self, principal: Principal, most: int, patient: bool = False) -> Iterator[Held]:
-        """Hold back `most` tokens for the block, then charge what its `usage` says.
+        """Hold back `most` tokens for the block, then charge what its `usage` says; without one, what its error does.
 
         Raises QuotaExceeded where the day's tokens of the key or of its tenant are used up, or nearly so and the rest
         is held back by others: who is `patient` waits for those. StorageError where that cannot be found out.
@@ -160,12 +160,18 @@ class TokenMeter:
         held = Held()
         try:
             yield held
+        except FoveaError as error:
+            if held.usage == NOTHING:
+                held.usage = Usage(error.spent_tokens, 0)
+            raise
         finally:
-            self._charge(key, held.usage)
-            # After the charge: in between the answer counts twice, which refuses too early and never too late.
-            with self._settled:
-                self._held[key] -= most
-                self._settled.notify_all()
+            try:
+                self._charge(key, held.usage)
+            finally:
+                # After the charge: in between the answer counts twice, which refuses too early and never too late.
+                with self._settled:
+                    self._held[key] -= most
+                    self._settled.notify_all()
 
     def _charge(self, key: str, usage: Usage) -> None:
         if not (usage.prompt_tokens or usage.completion_tokens):

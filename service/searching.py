@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from context.abstention import with_nearest
 from domain.asking import AskOptions
-from domain.errors import NotFound
+from domain.errors import FoveaError, NotFound
 from domain.search import DEFAULT_COLLECTION, Filters
-from domain.search_result import SearchResult
+from domain.search_result import Rewrite, SearchResult
 from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.stopwatch import Stopwatch
@@ -24,6 +26,24 @@ def search_evidence(
     check_collection(parts, filters.collection)
     with clock.stage("encode"):
         rewrite = parts.rewriter.rewrite(text, options.history) if options.history else None
+    with spent_on(rewrite):
+        return _found(parts, text, rewrite, options, filters, clock)
+
+
+@contextmanager
+def spent_on(rewrite: Rewrite | None) -> Iterator[None]:
+    """Errors of the block say what the rewriting has cost: a question that fails after it is paid for as well."""
+    try:
+        yield
+    except FoveaError as error:
+        error.spent_tokens = rewrite.tokens if rewrite else 0
+        raise
+
+
+def _found(
+    parts: Parts, text: str, rewrite: Rewrite | None, options: AskOptions, filters: Filters, clock: Stopwatch
+) -> SearchResult:
+    with clock.stage("encode"):
         query = encode_question(parts, rewrite.question if rewrite else text, filters)
     with clock.stage("retrieve"):
         candidates = parts.retriever.search(query, parts.candidates)

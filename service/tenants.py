@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from domain.access import Limits, Principal, Scope, Tenant
+from domain.access import CONFIGURED, Limits, Principal, Scope, Tenant
 from domain.errors import NotFound, UsageError
 from domain.jobs import Job
 from service.bound_engine import BoundEngine, PromptCeiling
-from service.keys import StoredKey
+from service.keys import StoredKey, state_of
 from service.quotas import TokenMeter, UsageAccount, check_stored
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Tenants:
             self.engine_of(principal.tenant), principal, self._meter(principal.tenant), self._ceiling, patient
         )
 
-    def known(self, principal: Principal) -> BoundEngine | None:
+    def bound_at_once(self, principal: Principal) -> BoundEngine | None:
         """As `bound` where that takes no time, else None: the tenant's engine is not made yet."""
         return self.bound(principal) if principal.tenant in self._meters else None
 
@@ -116,14 +116,14 @@ class Tenants:
     def asking_for(self, job: Job) -> BoundEngine:
         """The engine for a batch, on the account of the key that sent it.
 
-        Raises UsageError as `working_for`, and "unauthorized" where that key was revoked meanwhile.
+        Raises UsageError as `working_for`, and "unauthorized" where that key opens nothing any more.
         """
         engine, key_id = self.working_for(job.tenant), job.payload.get("key_id", "")
-        stored = self._known.find(key_id) if key_id else None
-        if stored is None:
+        if key_id in ("", CONFIGURED):
             return engine
-        if stored.info.revoked_at is not None:
-            raise UsageError("The key that sent this batch was revoked.", code="unauthorized")
+        stored = self._known.find(key_id)
+        if stored is None or state_of(stored) != "active":
+            raise UsageError("The key that sent this batch was revoked or has expired.", code="unauthorized")
         return self.bound(replace(engine.principal, key_id=key_id, limits=stored.info.limits), patient=True)
 
     def check_room(self, principal: Principal) -> None:

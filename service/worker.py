@@ -14,113 +14,28 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 import structlog
 
-from domain.documents import document_id
 from domain.errors import StorageError
-from domain.jobs import DocumentOutcome, DocumentStatus, IngestProgress, IngestReport, Job, Turn
+from domain.jobs import Turn
 from domain.protocols import BatchStore, BatchWork, JobSource
-from service.lanes import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, Handler, Hold, Lane, Outcome
-
-__all__ = ["UPLOAD", "Handler", "Hold", "JobWorker", "Outcome", "UploadHandler", "Work", "upload_payload"]
+from service.batches.none import NoBatches
+from service.lanes import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, Handler, Hold, Lane
 
 log = structlog.get_logger("fovea.worker")
 
-UPLOAD = "upload"
 _HEARTBEAT_SECONDS = 10.0
 _LOOK_SECONDS = 1.0  # so soon a worker notices that its job was cancelled elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What workers take their jobs from, and where the results of batches go."""
+    """What workers take their jobs from, and where batches (a tenant's) and their results go; None where nowhere."""
 
     source: JobSource
-    batches_of: Callable[[str], BatchStore]
-    batches: BatchWork
-
-
-class Indexing(Protocol):
-    """The engine's verbs that an upload needs."""
-
-    def ingest(
-        self, inputs: Sequence[str | Path], *, collection: str, progress: Callable[[IngestProgress], None]
-    ) -> IngestReport: ...
-
-    def ingest_bytes(
-        self,
-        data: bytes,
-        name: str,
-        *,
-        collection: str,
-        source: str | None,
-        media_type: str | None,
-        progress: Callable[[IngestProgress], None],
-    ) -> DocumentOutcome: ...
-
-    def ingest_text(
-        self,
-        text: str,
-        *,
-        title: str,
-        collection: str,
-        source: str | None,
-        progress: Callable[[IngestProgress], None],
-    ) -> DocumentOutcome: ...
-
-
-def upload_payload(
-    form: str,
-    *,
-    tenant: str,
-    collection: str,
-    source: str,
-    name: str = "",
-    title: str = "",
-    media_type: str | None = None,
-) -> dict[str, Any]:
-    """The payload of an upload job. `form` is "file", "text" or "url"; the id of the document is known at once."""
-    return {
-        "document_id": document_id(tenant, collection, source),
-        "form": form,
-        "collection": collection,
-        "source": source,
-        "name": name,
-        "title": title,
-        "media_type": media_type,
-    }
-
-
-class UploadHandler:
-    """Indexes what one upload job carries; returns the error where the document failed."""
-
-    def __init__(self, engine_of: Callable[[str], Indexing]) -> None:
-        self._engine_of = engine_of
-
-    def __call__(self, job: Job, hold: Hold) -> Outcome:
-        with hold.writing():
-            outcome = self._index(self._engine_of(job.tenant), job, lambda _: hold.check())
-        return outcome.error if outcome.status is DocumentStatus.FAILED else None
-
-    def _index(self, engine: Indexing, job: Job, progress: Callable[[IngestProgress], None]) -> DocumentOutcome:
-        payload, blob = job.payload, job.blob or b""
-        collection, source = payload["collection"], payload["source"]
-        if payload["form"] == "url":
-            return engine.ingest([source], collection=collection, progress=progress).documents[0]
-        if payload["form"] == "text":
-            text, title = blob.decode("utf-8"), payload["title"]
-            return engine.ingest_text(text, title=title, collection=collection, source=source, progress=progress)
-        return engine.ingest_bytes(
-            blob,
-            payload["name"],
-            collection=collection,
-            source=source,
-            media_type=payload["media_type"],
-            progress=progress,
-        )
+    batches_of: Callable[[str], BatchStore] = lambda _: NoBatches()
+    batches: BatchWork | None = None
 
 
 class JobWorker:

@@ -22,7 +22,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from domain.batches import BATCH
-from domain.protocols import BatchWork, JobQueue, JobSource
+from domain.protocols import JobQueue, JobSource
 from service.api.auth import Authentication
 from service.api.bodies import BodyGate
 from service.api.draining import Drain, Draining
@@ -43,13 +43,14 @@ from service.api.routes.questions import question_routes
 from service.api.state import ApiState
 from service.api.tracing import Tracing
 from service.batches.handler import BatchHandler
-from service.batches.none import NoBatches
 from service.keys import KeyRing, NoKeys
+from service.lanes import Handler
 from service.observability import Metrics
 from service.quotas import MemoryAccount
 from service.tenants import NoTenants, Tenants
 from service.tracing import Traces
-from service.worker import UPLOAD, Handler, JobWorker, UploadHandler, Work
+from service.upload_jobs import UPLOAD, UploadHandler
+from service.worker import JobWorker, Work
 
 if TYPE_CHECKING:
     from service.engine import Engine
@@ -83,12 +84,13 @@ def create_app(
 
     Without more, there is one tenant, and its one key is `api_key`; without that only the local user is let in. `keys`,
     `tenants`, `jobs_of` (a tenant's queue) and `work` (what the worker takes its jobs from) are those of an
-    installation that has several; without `work`, `jobs` is a JobSource too. At most `question_places` questions run at
-    a time and `max_waiting` more wait; `record_places` bounds listings, uploads and states.
+    installation that has several; without `work` there are no batches, and `jobs` is a JobSource too. At most
+    `question_places` questions run at a time and `max_waiting` more wait; `record_places` bounds listings, uploads and
+    states.
     """
     metrics = metrics or Metrics()
     tenants = tenants or Tenants(lambda _: engine, MemoryAccount, NoTenants())
-    work = work or Work(cast("JobSource", jobs), lambda _: NoBatches(), cast("BatchWork", None))
+    work = work or Work(cast("JobSource", jobs))
     state = ApiState(
         tenants=tenants,
         jobs_of=jobs_of or (lambda _: jobs),
@@ -134,10 +136,9 @@ def create_app(
 
 
 def _worker(work: Work, tenants: Tenants, metrics: Metrics) -> JobWorker:
-    handlers: dict[str, Handler] = {
-        UPLOAD: UploadHandler(tenants.working_for),
-        BATCH: BatchHandler(work.batches, tenants.asking_for, observe=metrics.observe_answer),
-    }
+    handlers: dict[str, Handler] = {UPLOAD: UploadHandler(tenants.working_for)}
+    if work.batches is not None:
+        handlers[BATCH] = BatchHandler(work.batches, tenants.asking_for, observe=metrics.observe_answer)
     return JobWorker(work.source, handlers, observe=metrics.observe_job)
 
 

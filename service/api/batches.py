@@ -14,7 +14,7 @@ from domain.batches import BatchInfo, BatchItem, ItemResult, NewBatch
 from domain.errors import NotFound, UsageError
 from domain.jobs import JobStatus, Receipt
 from domain.protocols import BatchStore
-from service.api.conversation import read_conversation
+from service.api.conversation import question_of_chat
 from service.api.idempotency import receipt_of
 from service.api.schemas import BatchOptions, BatchRequest, ChatRequest
 from service.batches.requests import batch_of_file, batch_of_questions, batch_of_requests, batch_of_rows
@@ -124,21 +124,18 @@ class Batches:
         return {**request.options(), "collection": self._engine.collection(request.collection)}
 
     def _read_chat(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The question and options of a chat completion request. Raises UsageError, ValueError."""
+        """The question and options of a chat completion request, as plain JSON. Raises UsageError, ValueError."""
         try:
             request = ChatRequest.model_validate(body)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3])
             raise UsageError(wrong) from None
-        talk = read_conversation(request.messages)
-        return talk.question, {
-            "max_tokens": request.fovea.max_tokens,
-            "collection": self._engine.collection(request.fovea.collection),
-            "constraints": [*talk.constraints, *request.fovea.constraints],
-            "role": talk.role,
-            "think": request.fovea.think,
-            "history": [turn.to_dict() for turn in talk.history],
-            "max_output_tokens": request.max_output_tokens,
+        question, options = question_of_chat(request)
+        collection = self._engine.collection(options["collection"])
+        return question, {
+            **options,
+            "collection": collection,
+            "history": [turn.to_dict() for turn in options["history"]],
         }
 
 

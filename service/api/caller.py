@@ -39,7 +39,7 @@ def principal_of(request: HTTPConnection) -> Principal:
 async def caller_of(state: ApiState, request: HTTPConnection) -> Caller:
     """The caller of a request. Its tenant's engine is made by the first one who calls, which takes a moment."""
     principal = principal_of(request)
-    engine = state.tenants.known(principal)
+    engine = state.tenants.bound_at_once(principal)
     if engine is None:
         engine = await state.records.run(partial(state.tenants.bound, principal))
     return Caller(principal, engine, state.jobs_of(principal.tenant), state.batches_of(principal.tenant))

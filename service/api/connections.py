@@ -1,10 +1,12 @@
-"""Connections that send too slowly, too much before they ask, or nothing at all: what uvicorn leaves to a proxy.
+"""Connections that send too slowly, too much before they ask, or nothing at all, or that do not read what they asked
+for: what uvicorn leaves to a proxy.
 
     headers    complete within 15 seconds, 64 KiB at the most; else 408 or 431 and the connection is closed
+    answers    read at 64 KiB a minute at least; else the connection is cut off
     number     beyond the limit the connection that has been idle longest makes room; where none is idle, 503
 
 Bodies have their deadline in `service/api/bodies.py`. So a client that opens thousands of connections and says nothing
-on them takes no place from one that asks.
+on them takes no place from one that asks, and neither does one that asks and never reads.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from domain.errors import Overloaded
 from service.api.errors import Problem, problem_of
 
+_LEAST_READ = 64 * 1024  # bytes of an answer in `write_seconds`
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
@@ -27,6 +31,7 @@ class ConnectionLimits:
     connections: int = 1000
     header_seconds: float = 15.0
     header_bytes: int = 64 * 1024
+    write_seconds: float = 60.0
 
 
 def guarded_connections(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
@@ -50,6 +55,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._in_headers = True
         self._received = 0  # bytes of the headers that are being read
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._unread = 0  # bytes of answers that waited for the client when that timer was set
+        self._was_read = False  # since then there was room for more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,6 +69,8 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
         self._idle.pop(self, None)
         super().connection_lost(exc)
 
@@ -87,8 +97,32 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.transport.get_write_buffer_size():  # even where it is closing: that waits for the client, too
+            self._watch_reading()
         if not self.transport.is_closing():
             self._idle[self] = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._was_read = True
+
+    def _watch_reading(self) -> None:
+        if self._unread_timer is None:
+            self._unread, self._was_read = self.transport.get_write_buffer_size(), False
+            self._unread_timer = self.loop.call_later(self._limits.write_seconds, self._check_reading)
+
+    def _check_reading(self) -> None:
+        """Cut off a client that has read next to nothing; watch on while something waits for it."""
+        self._unread_timer = None
+        unread = self.transport.get_write_buffer_size()
+        if unread and not self._was_read and self._unread - unread < _LEAST_READ:
+            self.transport.abort()
+        elif unread:
+            self._watch_reading()
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; False where none is idle."""

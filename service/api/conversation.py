@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from domain.asking import Message
 from domain.errors import UsageError
-from service.api.schemas import ChatMessage
+from service.api.schemas import ChatMessage, ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,17 @@ def read_conversation(messages: Sequence[ChatMessage]) -> Conversation:
     if not turns or turns[-1].role != "user" or messages[-1].role == "assistant":
         raise UsageError("The last message must be the user's question, and hold text.", code="no_question")
     return Conversation(turns[-1].content, rules[0] if rules else None, tuple(rules[1:]), tuple(turns[:-1]))
+
+
+def question_of_chat(request: ChatRequest) -> tuple[str, dict[str, Any]]:
+    """The question of a chat completion request, and the engine's keyword arguments. Raises UsageError."""
+    talk, fovea = read_conversation(request.messages), request.fovea
+    return talk.question, {
+        "max_tokens": fovea.max_tokens,
+        "collection": fovea.collection,
+        "constraints": [*talk.constraints, *fovea.constraints],
+        "role": talk.role,
+        "think": fovea.think,
+        "history": talk.history,
+        "max_output_tokens": request.max_output_tokens,
+    }

@@ -12,28 +12,19 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from domain.errors import ConfigurationError, StorageError
-from domain.protocols import JobQueue
 from service.api.app import create_app
 from service.api.binding import check_binding
 from service.api.connections import ConnectionLimits, guarded_connections
 from service.api.draining import Drain
-from service.keys import KeyRing
-from service.observability import Metrics, configure_logging
-from service.tenants import Tenants
-from service.tracing import Traces
-from service.worker import Work
-
-if TYPE_CHECKING:
-    from service.engine import Engine
+from service.observability import configure_logging
+from service.served import Served
 
 log = structlog.get_logger("fovea.api")
 
@@ -42,39 +33,11 @@ _LAST_SECONDS = 2  # for connections to close and cancelled requests to end, aft
 _SPARE_FILES = 256  # for the database, the indexes, parsers and calls to models
 
 
-class Served(Protocol):
-    """What bootstrap puts together for serving."""
-
-    @property
-    def engine(self) -> Engine: ...
-
-    @property
-    def jobs(self) -> JobQueue: ...
-
-    @property
-    def jobs_of(self) -> Callable[[str], JobQueue]: ...
-
-    @property
-    def work(self) -> Work: ...
-
-    @property
-    def tenants(self) -> Tenants: ...
-
-    @property
-    def keys(self) -> KeyRing: ...
-
-    @property
-    def max_body_bytes(self) -> int: ...
-
-    @property
-    def metrics(self) -> Metrics: ...
-
-    @property
-    def traces(self) -> Traces | None: ...
-
-
-def run_server(server: Served, host: str, port: int, drain_seconds: float = DRAIN_SECONDS) -> None:
+def run_server(
+    server: Served, host: str, port: int, *, drain_seconds: float = DRAIN_SECONDS, version: str = ""
+) -> None:
     """Serve until SIGINT or SIGTERM; running answers and the jobs in hand then get `drain_seconds` to finish.
+    `version` is what the OpenAPI document and MCP name as this server's.
 
     Raises ConfigurationError for an address that cannot be had, or that others can reach while no key is set. The
     caller closes the engine afterwards. Call it in the main thread: it takes the signals.
@@ -94,6 +57,7 @@ def run_server(server: Served, host: str, port: int, drain_seconds: float = DRAI
         drain=drain,
         metrics=server.metrics,
         traces=server.traces,
+        version=version,
     )
     with listening(host, port) as listener:
         print(f"Fovea listens on {_url(host, listener.getsockname()[1])}", file=sys.stderr, flush=True)

@@ -21,6 +21,9 @@ from service.worker import JobWorker
 if TYPE_CHECKING:
     from service.engine import Engine
 
+_CHANGES_AT_A_TIME = 4  # of one tenant: each waits for the document that its worker writes
+_CHANGES_WAITING = 16
+
 
 @dataclass(slots=True)
 class ApiState:
@@ -39,7 +42,14 @@ class ApiState:
     metrics: Metrics = field(default_factory=Metrics)
     drain: Drain = field(default_factory=Drain)
     keys_in_flight: KeysInFlight = field(default_factory=KeysInFlight)
+    changes: dict[str, Places] = field(default_factory=dict)
     ready: bool = False
+
+    def changes_of(self, tenant: str) -> Places:
+        """Places for what waits until the tenant's engine has written the document in hand: deletions and new
+        collections. A long document then holds up its own tenant, and nobody else's listings and uploads.
+        """
+        return self.changes.setdefault(tenant, Places(_CHANGES_AT_A_TIME, _CHANGES_WAITING))
 
     @property
     def operator(self) -> Engine:

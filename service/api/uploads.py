@@ -15,7 +15,7 @@ from domain.protocols import JobQueue
 from ingestion.text_gate import clean
 from service.api.idempotency import receipt_of
 from service.api.schemas import TextUpload, UrlUpload
-from service.worker import UPLOAD, upload_payload
+from service.upload_jobs import UPLOAD, upload_payload
 
 if TYPE_CHECKING:
     from service.bound_engine import BoundEngine

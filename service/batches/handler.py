@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from domain.answers import Answer
 from domain.batches import BatchForm, BatchItem, ItemResult
@@ -19,14 +20,17 @@ from service.batches.asking import Answering, Askers
 from service.batches.columns import answer_columns
 from service.batches.spending import Spending
 from service.completions import completion
-from service.worker import Hold, Outcome
+from service.lanes import Hold, Outcome
 
 _AHEAD = 200  # items read at a time
+_BELIEVED_SECONDS = 1.0
 _OF_THE_ITEM = (GenerationError, UsageError, NotFound, QuotaExceeded)  # what else is raised, the whole batch would meet
 
 
 class BatchHandler:
-    """Runs batch jobs. `engine_of` gives the engine that a job may use; `observe` hears every answer."""
+    """Runs batch jobs. `engine_of` gives the engine that a job may use, and is asked again every `believed_seconds`,
+    for the right to ask may be taken away meanwhile; `observe` hears every answer.
+    """
 
     def __init__(
         self,
@@ -35,24 +39,40 @@ class BatchHandler:
         *,
         side_by_side: int = 4,
         turn_seconds: float = 10.0,
+        believed_seconds: float = _BELIEVED_SECONDS,
         observe: Callable[[Answer], None] = lambda answer: None,
     ) -> None:
         self._work, self._engine_of = work, engine_of
-        self._side_by_side, self._turn_seconds = side_by_side, turn_seconds
+        self._side_by_side, self._turn_seconds, self._believed_seconds = side_by_side, turn_seconds, believed_seconds
         self._observe = observe
 
     def __call__(self, job: Job, hold: Hold) -> Outcome:
         spending = Spending(job.payload["max_total_tokens"], *self._work.spent(job))
         askers = Askers(lambda: hold.lost)
         turn = _BatchTurn(job, hold, self._work, spending, askers, self._observe)
+        permission = _Permission(partial(self._engine_of, job), self._believed_seconds)
         try:
-            ended = turn.run(self._engine_of(job), self._side_by_side, time.monotonic() + self._turn_seconds)
+            ended = turn.run(permission, self._side_by_side, time.monotonic() + self._turn_seconds)
         except BaseException:
             askers.cancel()
             raise
         if ended is None and spending.exhausted:
             self._work.close_rest(job, spending.error)
         return ended
+
+
+class _Permission:
+    """The engine that a batch may use, looked up anew once the last look is older than `seconds`."""
+
+    def __init__(self, look_up: Callable[[], Answering], seconds: float) -> None:
+        self._look_up, self._seconds = look_up, seconds
+        self._engine, self._since = look_up(), time.monotonic()
+
+    def engine(self) -> Answering:
+        """Raises what the look-up raises where nothing may be asked any more."""
+        if time.monotonic() - self._since >= self._seconds:
+            self._engine, self._since = self._look_up(), time.monotonic()
+        return self._engine
 
 
 class _BatchTurn:
@@ -72,14 +92,14 @@ class _BatchTurn:
         self._form = BatchForm(job.payload["form"])
         self._ahead: deque[BatchItem] = deque()
 
-    def run(self, engine: Answering, side_by_side: int, deadline: float) -> Turn | None:
+    def run(self, permission: _Permission, side_by_side: int, deadline: float) -> Turn | None:
         """Ask until nothing is left that may be asked (None), the process ends, or the turn is over. Raises JobLost."""
         over = got_on = False  # a turn that got nowhere is not over: else two batches could hand it to each other
         while True:
             self._hold.check()
             over = over or (got_on and time.monotonic() > deadline and self._hold.is_awaited())
             if not (over or self._hold.stopping):
-                self._fill(engine, side_by_side)
+                self._fill(permission, side_by_side)
             if not len(self._askers):
                 break
             answered = self._askers.next()
@@ -90,14 +110,14 @@ class _BatchTurn:
             return None
         return Turn.STOPPED if self._hold.stopping else Turn.OVER
 
-    def _fill(self, engine: Answering, side_by_side: int) -> None:
+    def _fill(self, permission: _Permission, side_by_side: int) -> None:
         """Have as many questions under way as there is room for."""
         free = side_by_side - len(self._askers)
         for _ in range(self._spending.room(len(self._askers), free)):
             item = self._next()
             if item is None:
                 return
-            self._askers.ask(engine, item)
+            self._askers.ask(permission.engine(), item)
 
     def _next(self) -> BatchItem | None:
         """The next item to ask; those that cannot be asked get their error at once."""

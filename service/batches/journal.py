@@ -35,7 +35,9 @@ class Journal:
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"{str(self.path)!r} is not the journal of a batch run; {advice}") from error
         if table != self._fingerprint:
-            raise UsageError(f"{str(self.path)!r} belongs to a run over other questions; {advice}")
+            raise UsageError(
+                f"{str(self.path)!r} belongs to a run over other questions, or with other options; {advice}"
+            )
         return {row: columns for row, columns in entries.items() if not columns["error"]}
 
     def append(self, index: int, columns: Row) -> None:

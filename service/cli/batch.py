@@ -60,6 +60,7 @@ def batch(
             max_total_tokens=max_total_tokens,
             overwrite=overwrite,
             progress=line.update,
+            options=options,
         )
     if json:
         print_json(summary.to_dict())
@@ -69,7 +70,9 @@ def batch(
             f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens, "
             f"{summary.total_tokens:,} in all; {summary.output}"
         )
+        if summary.resumed == summary.rows:
+            out.print("All of them were answered before; --overwrite asks them anew, for example with other options.")
         if summary.beyond_ceiling:
-            out.print(f"{summary.beyond_ceiling} rows were beyond the ceiling; a higher one goes on from there.")
+            out.print(f"Rows beyond the ceiling: {summary.beyond_ceiling}; a higher one goes on from there.")
     if summary.failed:
         raise typer.Exit(1)

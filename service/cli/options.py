@@ -28,7 +28,9 @@ MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Ceil
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", help="Talk to a running `fovea serve` at this address instead of opening the data directory."
+        "--url",
+        help="Talk to a running `fovea serve` at this address instead of opening the data directory; where it wants a "
+        "key, set FOVEA_SERVER__API_KEY.",
     ),
 ]
 DEFAULT = DEFAULT_COLLECTION

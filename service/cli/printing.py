@@ -73,7 +73,7 @@ def print_search(result: SearchResult) -> None:
         where = " / ".join(dict.fromkeys(part for part in (item.title or item.source, *item.heading_path) if part))
         page = f", page {item.page}" if item.page else ""
         out.print(f"[bold]\\[{item.mark}] {plain(where)}{page}[/]  [dim]{plain(item.source)}  {item.score:.3f}[/]")
-        out.print(plain(item.text.strip()), "\n")
+        out.print(plain(item.text.strip()) + "\n")
     if not result.evidence:
         out.print("Nothing in the documents supports an answer.")
     print_nearest(result)
@@ -81,7 +81,7 @@ def print_search(result: SearchResult) -> None:
 
 
 def print_answer(answer: Answer) -> None:
-    out.print(plain(answer.text), "\n")
+    out.print(plain(answer.text) + "\n")
     print_sources(answer)
 
 

@@ -28,6 +28,8 @@ def serve(
 
     Example: `fovea serve --port 8000 --ingest docs/`
     """
+    from importlib.metadata import version
+
     from service.api.binding import check_binding
     from service.api.server import listening, run_server
     from service.bootstrap import build_server
@@ -44,7 +46,7 @@ def serve(
             with ProgressLine("files", "chunks") as line:
                 report = server.engine.ingest(inputs, progress=line.follow)
             print_report(report)
-        run_server(server, host, port)
+        run_server(server, host, port, version=version("fovea-rag"))
 
 
 def mcp(

@@ -17,7 +17,7 @@ import numpy as np
 from domain.maintenance import Finding
 from domain.search import DEFAULT_TENANT
 from service.snapshots import Snapshot, SnapshotDirectory
-from service.storage.integrity import Looked, Problem
+from service.storage.problems import Looked, Problem
 from service.storage.snapshots import (
     changed_keys,
     collection_ids,

@@ -14,7 +14,8 @@ from domain.maintenance import Finding, VerifyReport
 from domain.protocols import TokenCodec
 from service.maintenance.snapshot_files import FolderOf, snapshot_problems
 from service.storage.database import Database
-from service.storage.integrity import DecodeTokens, Looked, Problem, problems
+from service.storage.integrity import problems
+from service.storage.problems import DecodeTokens, Looked, Problem
 
 Tell = Callable[[str], None]
 

@@ -44,7 +44,7 @@ _SQLITE_SETTINGS: tuple[tuple[str, str, object], ...] = (
 _SQLITE_PAGE_BYTES = 16384  # a chunk with its token vectors takes 26 KB and more: fewer, larger pages
 
 Result = TypeVar("Result")
-Condition = Callable[[Connection], None]
+Condition = Callable[[Connection], object]
 
 
 class Database:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from domain.jobs import JobStatus
 from service.storage.database import Database
+from service.storage.jobs import UNFINISHED
 from service.storage.tables import jobs
-
-_OPEN = (JobStatus.QUEUED.value, JobStatus.RUNNING.value)  # the others only ever grow; counters tell of them
 
 
 class SqlJobStates:
-    """Counts open jobs by (kind, state)."""
+    """Counts unfinished jobs by (kind, state); the others only ever grow, and counters tell of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,7 +19,7 @@ class SqlJobStates:
         """Raises StorageError."""
         query = (
             select(jobs.c.kind, jobs.c.status, func.count())
-            .where(jobs.c.status.in_(_OPEN))
+            .where(jobs.c.status.in_(UNFINISHED))
             .group_by(jobs.c.kind, jobs.c.status)
         )
         with self._database.read() as connection:

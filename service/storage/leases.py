@@ -104,7 +104,7 @@ class SqlJobSource:
 
     def holding(self, job: Job) -> AbstractContextManager[None]:
         """A block in which this thread writes only while the job is held; see `Database.writing_only_if`."""
-        return self._database.writing_only_if(lambda connection: _check_held(connection, job))
+        return self._database.writing_only_if(lambda connection: hold(connection, job))
 
     def beat(self, held: Sequence[Job]) -> list[Job]:
         """Show a sign of life for these; those that are no longer held are returned."""
@@ -195,10 +195,6 @@ def hold(connection: Connection, job: Job) -> int:
     if number is None:
         raise _lost(job)
     return int(number)
-
-
-def _check_held(connection: Connection, job: Job) -> None:
-    hold(connection, job)
 
 
 def progress(connection: Connection, job: Job) -> int:

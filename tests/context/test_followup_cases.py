@@ -133,3 +133,9 @@ def test_a_rewritten_question_keeps_the_users_words_and_adds_only_words_of_the_c
 
 def test_without_a_conversation_no_question_is_rewritten() -> None:
     assert [standalone_question(question, []) for question in LEANING_EN] == LEANING_EN
+
+
+def test_an_amount_that_was_asked_for_is_no_topic() -> None:
+    assert standalone_question("And the deposit?", [Message("user", "How much is the rent?")]) == (
+        "And the deposit? (rent)"
+    )

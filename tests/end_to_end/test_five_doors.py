@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import anyio
 import httpx
@@ -69,6 +70,7 @@ def test_the_command_line_says_what_the_engine_says(data_dir, through_python):
 
 def test_a_running_server_says_it_over_http_the_client_and_the_command_line(data_dir, through_python):
     with serving(data_dir) as url, httpx.Client(base_url=url, timeout=60) as http, Client(url) as client:
+        assert http.get("/openapi.json").json()["info"]["version"] == version("fovea-rag")
         for question, (search, answer) in through_python.items():
             body = {"question": question, "max_tokens": LIMIT}
             assert told(http.post("/v1/search", json=body).raise_for_status().json()) == search

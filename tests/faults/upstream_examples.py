@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fovea import open_engine
@@ -32,11 +35,22 @@ DOORS = {
 }
 
 
+@cache
+def _knowing_the_rent() -> TemporaryDirectory[str]:
+    """A data directory that holds the rent, made once; every engine works on a copy of it."""
+    folder = TemporaryDirectory(prefix="fovea-rent-")
+    settings = Settings(data_dir=Path(folder.name) / "data", encoder=EncoderSettings(model="hashing"))
+    with open_engine(settings=settings) as engine:
+        engine.ingest_text(RENT, title="Lease", source="rent")
+    return folder
+
+
 @contextmanager
 def engine_over(
     folder: Path, upstream: str, context: dict[str, Any] | None = None, **generation: Any
 ) -> Iterator[Engine]:
     """An engine that knows the rent and asks the model at `upstream`."""
+    shutil.copytree(Path(_knowing_the_rent().name) / "data", folder / "data")
     settings = Settings(
         data_dir=folder / "data",
         encoder=EncoderSettings(model="hashing"),
@@ -44,7 +58,6 @@ def engine_over(
         generation=GenerationSettings(generator="openai", base_url=upstream, model="tiny", **generation),
     )
     with open_engine(settings=settings) as engine:
-        engine.ingest_text(RENT, title="Lease", source="rent")
         yield engine
 
 

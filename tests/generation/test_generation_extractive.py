@@ -58,6 +58,14 @@ def test_the_header_row_alone_is_no_answer() -> None:
     assert answer_to(table) == "Year | Sales\n2018 | 4 [1]"
 
 
+def test_a_heading_is_no_answer_and_lends_its_score_to_what_it_heads() -> None:
+    manual = evidence([("## Rent", 0.9), ("It is 500 euros.", 0.2), ("Pets are welcome.", 0.6)])
+    assert answer_to(manual) == "It is 500 euros. [1]"
+    under = replace(evidence([("Rent", 0.9), ("It is 500 euros.", 0.2)]), heading_path=("Lease", "Rent"))
+    assert answer_to(under) == "It is 500 euros. [1]"
+    assert answer_to(evidence([("## Rent", 0.9)])) == "## Rent [1]"
+
+
 def test_chinese_sentences_are_compared_by_character() -> None:
     lease = evidence([("租金为每月五百元。", 0.9), ("每月租金为五百元。", 0.89), ("押金两千。", 0.85)])
     assert answer_to(lease) == "租金为每月五百元。 [1] 押金两千。 [1]"

@@ -23,6 +23,7 @@ from domain.errors import (
     GeneratorUnreachable,
 )
 from generation.arriving import MAX_ANSWER_BYTES
+from generation.chat_chunks import parse_chunk
 from generation.openai_compatible import OpenAICompatibleGenerator
 from generation.stream import Generation
 from tests.generation.fake_openai import (
@@ -81,6 +82,12 @@ def test_the_answer_arrives_in_parts_with_its_usage() -> None:
         assert f"authorization: bearer {KEY}" in head.casefold()
         assert body["messages"][1] == {"role": "user", "content": "What is the rent?"}
         assert (body["stream"], body["model"]) == (True, "m")
+
+
+@pytest.mark.parametrize("count", [-1, 2**63, 10**30])
+def test_a_count_of_tokens_that_cannot_be_is_none(count: int) -> None:
+    reply = {"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}}
+    assert parse_chunk(json.dumps(reply)).usage is None
 
 
 def test_the_answer_may_be_no_longer_than_the_reserve() -> None:

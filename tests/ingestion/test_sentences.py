@@ -176,3 +176,19 @@ def test_hostile_text_is_split_without_loss(text):
     assert sum(len(span.of(text).replace(" ", "").replace("\n", "")) for span in spans) == len(
         text.replace(" ", "").replace("\n", "")
     )
+
+
+def test_a_numbered_heading_goes_with_the_sentence_that_runs_on_from_it():
+    text = "3. Rent. The rent is 840 pounds a month. It rises once a year. (b) Notice. Six months. 4.1. Deposit. None."
+    assert sentences(text) == [
+        "3. Rent. The rent is 840 pounds a month.",
+        "It rises once a year.",
+        "(b) Notice. Six months.",
+        "4.1. Deposit. None.",
+    ]
+    assert sentences("See 3. Rent is due. He was born in 1990. Rent was low.") == [
+        "See 3.",
+        "Rent is due.",
+        "He was born in 1990.",
+        "Rent was low.",
+    ]

@@ -1,4 +1,4 @@
-"""Clients that send slowly, send too much, or only connect: they are shown out, and others do not notice them."""
+"""Clients that send slowly, send too much, do not read or only connect are shown out, and others do not notice them."""
 
 from __future__ import annotations
 
@@ -99,6 +99,45 @@ def test_headers_without_end_are_refused_with_431(whole):
                 time.sleep(0.001)
         assert answer(client).startswith(b"HTTP/1.1 431 ")
         assert healthy(address).status_code == 200
+
+
+LONG = "Rent is 900 euros a month. " * 400_000
+
+
+def asking_for_megabytes(address: tuple[str, int], document_id: str) -> socket.socket:
+    """A connection on which more is asked for than the system buffers on its way."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.connect(address)
+    client.sendall(b"GET /v1/documents/%s/text HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" % document_id.encode())
+    return client
+
+
+@pytest.mark.parametrize("reads", [0, 100_000])
+def test_c14_a_client_that_asks_and_stops_reading_is_cut_off_and_its_place_is_free(reads):
+    engine = FakeEngine({"long.txt": LONG})
+    with serving(engine, write_seconds=0.3, connections=3) as address, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(asking_for_megabytes(address, next(iter(engine.documents))))
+            assert len(client.recv(max(1, reads), socket.MSG_WAITALL)) >= reads
+        served, deadline = 0, time.monotonic() + 20
+        while served < 5:  # more than could make room for each other
+            assert time.monotonic() < deadline, "who does not read keeps a place"
+            served = served + 1 if healthy(address).status_code == 200 else 0
+            time.sleep(0.05)
+
+
+def test_c14_a_client_that_reads_slowly_gets_all_of_its_answer():
+    engine = FakeEngine({"long.txt": LONG})
+    document_id = next(iter(engine.documents))
+    with serving(engine, write_seconds=0.3) as address, asking_for_megabytes(address, document_id) as client:
+        client.settimeout(20)
+        received = 0
+        while received < len(LONG):
+            part = client.recv(65_536)
+            assert part, "cut off although it reads"
+            received += len(part)
+            time.sleep(0.005)
 
 
 def flood(address: tuple[str, int], count: int, stack: contextlib.ExitStack) -> list[socket.socket]:

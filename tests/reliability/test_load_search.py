@@ -18,7 +18,7 @@ from service.encoder_queue import EncoderQueue
 from service.settings import EncoderSettings, Settings
 from tests.service.http_server import running
 
-SEED = int(os.environ.get("LOAD_SEED", "0"))
+SEED = int(os.environ.get("FOVEA_TEST_SEED", "0"))
 
 
 def environment(model: str, models_dir: Path) -> dict[str, str]:
@@ -27,7 +27,7 @@ def environment(model: str, models_dir: Path) -> dict[str, str]:
 
 def loaded(load: Load, model: str, models_dir: Path) -> Report:
     report = measure(load, environment(model, models_dir))
-    print(f"LOAD_SEED={load.seed}\n{shown(report)}")
+    print(f"FOVEA_TEST_SEED={load.seed}\n{shown(report)}")
     return report
 
 

@@ -15,7 +15,7 @@ from domain.search import DEFAULT_TENANT
 from retrieval.vector.exact import ExactVectorIndex
 from service.maintenance.verify import Verifier
 from service.snapshots import SnapshotKeeper
-from service.storage.integrity import LOST
+from service.storage.repairs import LOST
 from service.storage.snapshots import SqlSnapshotManifest
 from tests.reliability.stored_corpus import LINES, Corpus, NamedTokens, indexes_equal_sql, make_corpus
 from tests.service.storage_examples import DIM, unit_vector

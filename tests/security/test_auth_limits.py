@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from domain.access import Limits, Principal, Scope
 from domain.answers import Usage
-from domain.errors import QuotaExceeded, StorageError
-from service.bound_engine import PromptCeiling
+from domain.errors import GenerationCancelled, QuotaExceeded, StorageError, UsageError
+from service.bound_engine import BoundEngine, PromptCeiling
 from service.quotas import MemoryAccount, MinuteWindow, MinuteWindows, TokenMeter
 from service.storage.database import open_database
+from service.storage.rows import now
+from service.storage.tables import api_keys
 from service.storage.usage import SqlUsage
 from tests.security.tenancy_server import ELSEWHERE, installation, raw_request
 
@@ -306,6 +309,30 @@ def test_an_answer_that_cannot_be_charged_is_delivered_all_the_same(caplog):
     assert "tokens_not_charged" in caplog.text
 
 
+def test_l10_what_was_spent_before_an_error_is_charged():
+    account = MemoryAccount()
+    meter, who, error = TokenMeter(account, Day()), principal(), UsageError("It does not fit.")
+    error.spent_tokens = 70
+    with pytest.raises(UsageError), meter.hold(who, 1000):
+        raise error
+    with pytest.raises(UsageError), meter.hold(who, 1000) as held:
+        held.usage = Usage(30, 5)  # all of it, counted already
+        raise error
+    assert account.spent(Day()().date().isoformat()) == {who.key_id: 105}
+
+
+def test_an_account_that_breaks_leaves_nothing_held_back():
+    class Broken(MemoryAccount):
+        def charge(self, *args):
+            raise OverflowError("The number is too large.")
+
+    meter, who = TokenMeter(Broken(), Day()), principal(own=1000)
+    with pytest.raises(OverflowError), meter.hold(who, 1000) as held:
+        held.usage = Usage(2**70, 0)
+    with pytest.raises(OverflowError):  # and no QuotaExceeded
+        spend(meter, who, 5)
+
+
 def test_l10_an_answer_is_held_at_what_it_can_cost_at_most():
     ceiling = PromptCeiling(limit=8192, context=320, answer=512)
     short = ceiling.of("Who?", {})
@@ -387,6 +414,23 @@ def test_l10_a_question_of_a_megabyte_and_a_history_without_end_are_refused(spen
     assert client.post("/v1/chat/completions", json={"messages": turns}).status_code == 422
 
 
+def test_l10_an_answer_that_is_cancelled_before_its_first_word_is_charged_its_prompt():
+    class Cancelled:
+        def stream(self, question, **options):
+            raise GenerationCancelled("Nobody waits.")
+            yield
+
+    account = MemoryAccount()
+    caller = Principal("acme", frozenset({Scope.READ}), key_id="k")
+    engine = BoundEngine(
+        Cancelled(), caller, TokenMeter(account, lambda: datetime(2026, 3, 1, tzinfo=UTC)), PromptCeiling()
+    )
+    with pytest.raises(GenerationCancelled):
+        list(engine.stream("Why?"))
+    # Two for the question, 320 of context, 400 of our own wording, and one for an answer that may have begun.
+    assert account.spent("2026-03-01") == {"k": 2 + 320 + 400 + 1}
+
+
 def finished(client, batch):
     deadline = time.monotonic() + 60
     while (reply := client.get(f"/v1/batches/{batch}").json())["status"] in ("queued", "running"):
@@ -411,16 +455,24 @@ def test_l10_a_batch_is_asked_on_the_account_of_the_key_that_sent_it(tmp_path):
         assert 25 <= spent_by(place, key) < 25 + 40
 
 
-def test_a1_the_batch_of_a_key_that_was_revoked_is_not_asked(tmp_path):
+@pytest.mark.parametrize("becomes", ["revoked", "forgotten", "expired"])
+def test_a1_the_batch_of_a_key_that_opens_nothing_any_more_is_not_asked(tmp_path, becomes):
     with installation(tmp_path) as place:
         place.server.tenants.engine_of("acme").ingest_text(LEASE, title="Lease", source="lease")
         key, other = place.key("acme", "read"), place.key("acme", "read")
         batch = (
             place.client(key).post("/v1/batches", json={"questions": [ASK["question"]]}).json()["id"]
         )  # no worker yet
-        place.store.revoke(key.split("_")[1])
+        if becomes == "expired":
+            with place.store._database.write() as connection:
+                connection.execute(update(api_keys).values(expires_at=now()).where(api_keys.c.id == key.split("_")[1]))
+        else:
+            place.store.revoke(key.split("_")[1])
+        if becomes == "forgotten":
+            assert place.store.prune() == 1
         with place.client(other) as client:
-            assert finished(client, batch)["status"] == "failed"
+            shown = finished(client, batch)
+            assert (shown["status"], shown["error"]["code"]) == ("failed", "unauthorized")
         assert spent_by(place, key) == 0
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from mcp import Client as McpClient
 
+from service.api.draining import Drain
 from service.api.mcp import bound_to_caller
 from service.api.mcp_process import create_mcp_app
 from service.keys import KeyRing, NoKeys
@@ -129,6 +130,22 @@ def test_a11_with_keys_the_process_of_mcp_asks_for_one_and_still_refuses_a_rebou
     assert client.post("/mcp", json=CALL, headers=with_key).status_code == 200
     assert client.post("/mcp", json=CALL, headers={**with_key, "Host": "rebound.example.org"}).status_code == 421
     assert client.get("/v1/documents", headers=with_key).status_code == 404
+
+
+def test_c8_the_process_of_mcp_waits_for_running_calls_and_takes_no_others_once_it_ends(place):
+    drain, seen = Drain(), []
+
+    def engine_for(_):
+        seen.append(drain.running)
+        return place.server.tenants.engine_of("acme")
+
+    client = mcp_client(create_mcp_app(engine_for, KeyRing(NoKeys()), drain=drain))
+    call = {**CALL, "method": "tools/call", "params": {"name": "list_documents", "arguments": {}}}
+    assert client.post("/mcp", json=call, headers=HEADERS).status_code == 200
+    assert (seen, drain.running) == ([1], 0)
+    drain.begin()
+    refused = client.post("/mcp", json=call, headers=HEADERS)
+    assert (refused.status_code, refused.json()["code"], seen) == (503, "shutting_down", [1])
 
 
 def test_a11_stdio_needs_no_key(place):

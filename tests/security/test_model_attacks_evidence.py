@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import anyio
@@ -23,13 +24,21 @@ SHAPES = (str, str.upper, lambda text: "  ".join(text.split()), lambda text: tex
 COPIES = [f"{SHAPES[number % 4](FALSE)}\n\nFile {number}." for number in range(50)]
 
 
+def ingest_copies(engine, folder, count, collection):
+    """The first copies, a document each, in one run."""
+    copies = [{"id": str(number), "title": f"Copy {number}", "text": COPIES[number]} for number in range(count)]
+    corpus = folder / "CORPUS.jsonl"
+    corpus.write_text("\n".join(map(json.dumps, copies)))
+    report = engine.ingest(corpus, collection=collection)
+    assert len(report.documents) == count and not report.failed
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    with open_engine(settings=hashing(tmp_path_factory.mktemp("copies"))) as engine:
-        for number, text in enumerate(COPIES):
-            engine.ingest_text(text, title=f"Copy {number}", source=f"copy-{number}", collection="copies")
-        for number, text in enumerate(COPIES[:10]):
-            engine.ingest_text(text, title=f"Copy {number}", source=f"copy-{number}", collection="beside")
+    folder = tmp_path_factory.mktemp("copies")
+    with open_engine(settings=hashing(folder / "data")) as engine:
+        ingest_copies(engine, folder, 50, "copies")
+        ingest_copies(engine, folder, 10, "beside")
         engine.ingest_text(TRUE, title="Handbook", source="handbook", collection="beside")
         for number in range(5):
             text = f"{QUESTION} The support hotline of Northwind is 0900 666 000{number}."
@@ -83,8 +92,8 @@ def test_l6_a_payload_anywhere_in_the_prompt_opens_and_closes_no_block(tmp_path,
             said = f"The vault code is {number}. {text}" if where == "text" else f"The vault code is {number}."
             name = text[:200] if where == "title" else "Vault"
             history = [Message("user", "hi"), Message("assistant", text[:900])] if where == "history" else []
-            engine.ingest_text(said, title=name, source=f"v{number}", collection=f"c{number}")
-            engine.ask("What is the vault code?", collection=f"c{number}", history=history)
+            document = engine.ingest_text(said, title=name, source=f"v{number}").id
+            engine.ask("What is the vault code?", document_ids=[document], history=history)
     assert len(prompts) == len(hostile)
     for prompt in prompts:
         nonce = re.search(r"^<evidence (\d+)>$", prompt, flags=re.MULTILINE)[1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,22 @@ def migrated_postgres(postgres_server: PostgresServer) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file at the newest schema, of which every test gets a copy: migrations force much to the disk."""
+    path = tmp_path_factory.mktemp("migrated") / "fovea.db"
+    open_database(f"sqlite:///{path}").close()
+    return path
+
+
+def copied(migrated: Path, folder: Path) -> str:
+    """The URL of a copy inside `folder`."""
+    path = folder / "data" / "fovea.db"
+    path.parent.mkdir(mode=0o700)
+    shutil.copy(migrated, path)
+    return f"sqlite:///{path}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without a schema, once for each kind."""
@@ -88,7 +105,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without rows, once for each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'data' / 'fovea.db'}"
+        return copied(request.getfixturevalue("migrated_sqlite"), tmp_path)
     url: str = request.getfixturevalue("migrated_postgres")
     database = open_database(url)
     with database.write() as connection:
@@ -125,8 +142,8 @@ def store(database: Database) -> SqlDocumentStore:
 
 
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'data' / 'fovea.db'}")
+def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
+    database = open_database(copied(migrated_sqlite, tmp_path))
     yield database
     database.close()
 

@@ -179,6 +179,26 @@ def test_i12_an_endless_body_over_a_real_connection_is_not_read_to_its_end():
             assert sent < 64 * 1024 * 1024
 
 
+def form_in(client, path, field, charset):
+    head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="-é{"a" * 500}.csv"\r\n\r\n'
+    body = head.encode() + b"question\nWhat is the rent?\n\r\n--x--\r\n"
+    return client.post(path, content=body, headers={"content-type": f"multipart/form-data; boundary=x{charset}"})
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/documents", "files"), ("/v1/batches", "file")])
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "latin-1"])
+def test_i13_a_form_in_another_encoding_than_utf_8_is_refused(client, path, field, charset):
+    reply = form_in(client, path, field, f"; charset={charset}")
+    assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-8", '; charset="utf8"'])
+def test_a_form_may_say_that_it_is_utf_8(client, charset):
+    reply = form_in(client, "/v1/documents", "files", charset)
+    assert reply.status_code == 202
+    assert reply.json()["documents"][0]["source"].startswith("-éaaa")
+
+
 def test_i12_a_form_of_ten_thousand_parts_is_refused(client):
     part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
     app = local_client(FakeEngine())

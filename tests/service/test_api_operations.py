@@ -103,6 +103,32 @@ def test_a_slow_question_delays_neither_health_nor_listings():
         asking.join(20)
 
 
+def test_c5_changes_that_wait_for_a_long_document_hold_up_no_listing_and_no_upload():
+    engine, go_on = FakeEngine(), threading.Event()
+    make = engine.create_collection
+    engine.create_collection = lambda name: go_on.wait(20) and make(name)
+    with running(create_app(engine, FakeJobQueue(), record_places=1, max_waiting=1)) as url:
+
+        async def ask_many():
+            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+                assert (await client.get("/v1/documents")).status_code == 200
+                changes = [client.post("/v1/collections", json={"name": f"c{number}"}) for number in range(30)]
+                tasks = [asyncio.create_task(change) for change in changes]
+                while sum(task.done() for task in tasks) < 10:  # four wait for the engine, 16 in line
+                    await asyncio.sleep(0.01)
+                try:
+                    others = [await client.get(path) for path in ("/v1/documents", "/v1/collections")]
+                    others.append(await client.post("/v1/documents", json={"text": "Alpha."}))
+                finally:
+                    go_on.set()
+                    await asyncio.gather(*tasks)
+                return [task.result().status_code for task in tasks], [reply.status_code for reply in others]
+
+        changed, others = asyncio.run(ask_many())
+    assert changed.count(503) == 10
+    assert others == [200, 200, 202]
+
+
 def test_c5_questions_beyond_the_line_are_told_to_come_back():
     engine, go_on = FakeEngine(), threading.Event()
     engine.between_parts = lambda: go_on.wait(20)

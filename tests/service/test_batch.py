@@ -18,6 +18,7 @@ from domain.context import Context, ContextBill
 from domain.errors import GeneratorUnreachable, UsageError
 from domain.search_result import SearchResult
 from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch, write_rows
+from service.batches.journal import Journal
 from service.batches.tables import parse_rows, table_bytes
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
@@ -128,6 +129,14 @@ def test_a_journal_of_other_questions_is_refused(table, tmp_path):
     table.write_text("id,Question\n1,Where?\n")
     with pytest.raises(UsageError, match="other questions"):
         run_batch(table, tmp_path / "out.csv", Asked())
+
+
+def test_an_interrupted_run_goes_on_with_the_same_options_only(table, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(table, tmp_path / "out.csv", Asked(survive=1), options={"max_tokens": 100, "role": None})
+    with pytest.raises(UsageError, match="other options"):
+        run_batch(table, tmp_path / "out.csv", Asked(), options={"max_tokens": 30, "role": None})
+    assert run_batch(table, tmp_path / "out.csv", Asked(), options={"max_tokens": 100}).resumed == 1
 
 
 def test_i16_no_cell_can_become_a_formula_in_a_spreadsheet(tmp_path):
@@ -345,3 +354,13 @@ def csv_cells(data):
 
 def xlsx_cells(data):
     return [cell for row in parse_rows(data, ".xlsx", "t") for cell in (*row, *row.values()) if isinstance(cell, str)]
+
+
+def test_a_row_is_on_the_disk_before_the_next_is_taken(monkeypatch, tmp_path):
+    forced = []
+    with Journal(tmp_path / "a.csv.journal", "table") as journal:
+        monkeypatch.setattr("os.fsync", lambda _: forced.append(journal.path.read_bytes().count(b"\n")))
+        for index in range(3):
+            journal.append(index, {"error": None})
+            assert len(forced) == index + 1
+    assert forced == [2, 3, 4], "the head, and all rows so far"

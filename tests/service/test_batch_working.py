@@ -12,7 +12,7 @@ import pytest
 
 from domain.answers import Answer
 from domain.batches import BATCH
-from domain.errors import ConfigurationError, NotFound, Overloaded, QuotaExceeded, StorageError
+from domain.errors import ConfigurationError, NotFound, Overloaded, QuotaExceeded, StorageError, UsageError
 from domain.jobs import JobStatus
 from service.api.app import create_app
 from service.batches.handler import BatchHandler
@@ -133,6 +133,20 @@ def test_an_error_that_every_question_would_meet_ends_the_batch_with_the_reason(
     info = batches.info(name)
     assert (info.status, info.error.code) == (JobStatus.FAILED, "invalid_configuration")
     assert len(engine.asked) < 20
+
+
+def test_a1_a_batch_ends_when_its_sender_loses_the_right_to_ask(sqlite_database, batches, engine):
+    def engine_of(job):
+        if len(engine.asked) >= 3:
+            raise UsageError("The key was revoked.", code="unauthorized")
+        return engine
+
+    handler = BatchHandler(SqlBatchWork(sqlite_database), engine_of, side_by_side=1, believed_seconds=0.0)
+    name = put(batches, *(f"Question {number}?" for number in range(20)))
+    assert JobWorker(SqlJobSource(sqlite_database), {BATCH: handler}).run_one()
+    info = batches.info(name)
+    assert (info.status, info.error.code) == (JobStatus.FAILED, "unauthorized")
+    assert (len(engine.asked), info.answered) == (3, 3), "what was answered before stays"
 
 
 def test_a_database_that_is_away_costs_a_batch_one_attempt(batches, engine, make_worker):

@@ -72,7 +72,7 @@ def test_mcp_over_http_serves_this_machine_and_no_page_of_another_site(data_dir)
         port = taken.getsockname()[1]
         refused = fovea("mcp", "--http", "--port", port, "--data-dir", data_dir)
         assert refused.returncode == 2
-        assert f"port {port}" in refused.stderr and "Traceback" not in refused.stderr
+        assert f":{port}" in refused.stderr and "Traceback" not in refused.stderr
 
     url = f"http://127.0.0.1:{port}/mcp"
     command = [*FOVEA, "mcp", "--http", "--port", str(port), "--data-dir", str(data_dir)]

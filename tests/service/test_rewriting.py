@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.asking import Message
-from domain.errors import ConfigurationError, GeneratorTimeout, GeneratorUnreachable
+from domain.errors import ConfigurationError, ContextBudgetError, GeneratorTimeout, GeneratorUnreachable
 from fovea import open_engine
 from fovea.testing import FunctionGenerator
 from retrieval.embedders.tokenizer import WordTokenCounter
@@ -105,3 +105,29 @@ def test_a_model_is_asked_only_where_it_is_configured(tmp_path):
 def test_the_extractive_generator_cannot_rewrite(tmp_path):
     with pytest.raises(ConfigurationError, match=r"conversation\.rewrite"):
         open_engine(settings=settings_of(tmp_path, rewrite="model"))
+
+
+@pytest.mark.parametrize("verb", ["search", "ask"])
+def test_a_question_that_fails_after_its_rewriting_says_what_that_has_cost(tmp_path, verb):
+    """Else questions that never fit would ask the model for nothing, as often as they like."""
+    settings = settings_of(tmp_path, rewrite="model")
+    with open_engine(settings=settings, generator=FunctionGenerator(lambda context: "Where is it?")) as engine:
+        engine.ingest_text(LAMP, source="lamp")
+        with pytest.raises(ContextBudgetError) as caught:
+            getattr(engine, verb)("Is it? " * 2800, history=SAID)
+    assert caught.value.spent_tokens > 2800
+
+
+def test_a_question_that_fails_in_the_model_says_what_its_rewriting_has_cost(tmp_path):
+    def model(context):
+        if context.evidence:
+            raise GeneratorUnreachable("gone")
+        return "How often is the lamp of the lighthouse serviced?"
+
+    settings = settings_of(tmp_path, rewrite="model")
+    settings = settings.model_copy(update={"generation": settings.generation.model_copy(update={"fallback": False})})
+    with open_engine(settings=settings, generator=FunctionGenerator(model)) as engine:
+        engine.ingest_text(LAMP, source="lamp")
+        with pytest.raises(GeneratorUnreachable) as caught:
+            engine.ask("How often is it serviced?", history=SAID)
+    assert caught.value.spent_tokens > 20

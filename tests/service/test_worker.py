@@ -12,7 +12,8 @@ from domain.protocols import JobSource
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue
 from service.storage.leases import MAX_ATTEMPTS, SqlJobSource
-from service.worker import UPLOAD, JobWorker, UploadHandler, upload_payload
+from service.upload_jobs import UPLOAD, UploadHandler, upload_payload
+from service.worker import JobWorker
 from tests.service.api_fakes import FakeEngine, FakeJobQueue
 from tests.service.storage_examples import make_document, put
 

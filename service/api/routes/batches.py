@@ -16,6 +16,7 @@ from domain.batches import NewBatch
 from domain.errors import UsageError
 from service.api.batches import FILE_TYPES, Batches, BatchFile
 from service.api.caller import caller_of
+from service.api.forms import form_of
 from service.api.idempotency import idempotency_key, replayed
 from service.api.json_gate import parse_json
 from service.api.replies import PROBLEMS, BatchAccepted, BatchList, BatchReply
@@ -150,7 +151,7 @@ def _of_file(batches: Batches, file: BatchFile, fields: dict[str, Any]) -> NewBa
 
 
 async def _form(request: Request) -> tuple[BatchFile, dict[str, Any]]:
-    async with request.form(max_files=1, max_fields=100) as form:
+    async with form_of(request, max_files=1, max_fields=100) as form:
         items = form.multi_items()
         files = [item for name, item in items if isinstance(item, UploadFile) and name == "file"]
         if len(files) != 1:

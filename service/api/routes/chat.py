@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from domain.answers import Answer, Usage
 from service.api.caller import caller_of
-from service.api.conversation import read_conversation
+from service.api.conversation import question_of_chat
 from service.api.disconnect import while_connected
 from service.api.errors import Problem, request_id_of
 from service.api.offload import Pull, pull
@@ -34,18 +34,9 @@ def chat_routes(state: ApiState) -> APIRouter:
 
         The first system message becomes the role, each further one a constraint, earlier messages the history.
         """
-        conversation = read_conversation(body.messages)
-        options: dict[str, Any] = {
-            "max_tokens": body.fovea.max_tokens,
-            "collection": body.fovea.collection,
-            "constraints": [*conversation.constraints, *body.fovea.constraints],
-            "role": conversation.role,
-            "think": body.fovea.think,
-            "history": conversation.history,
-            "max_output_tokens": body.max_output_tokens,
-        }
+        question, options = question_of_chat(body)
         caller = await caller_of(state, request)
-        start = partial(caller.engine.stream, conversation.question, **options)
+        start = partial(caller.engine.stream, question, **options)
         if body.stream:
             return await while_connected(request, _streamed(state, start, body.include_usage, request_id_of(request)))
         return await while_connected(request, _whole(state, start))

@@ -27,14 +27,14 @@ def collection_routes(state: ApiState) -> APIRouter:
     @router.post("", status_code=201, responses={201: {"model": CollectionReply}})
     async def create_collection(body: CollectionRequest, request: Request) -> Response:
         caller = await caller_of(state, request)
-        made = await state.records.run(partial(caller.engine.create_collection, body.name))
+        made = await state.changes_of(caller.tenant).run(partial(caller.engine.create_collection, body.name))
         return json_response(made.to_dict(), 201)
 
     @router.delete("/{name}", status_code=204)
     async def delete_collection(name: str, request: Request) -> Response:
         """Delete a collection with all its documents, and what waits to be indexed into it."""
         caller = await caller_of(state, request)
-        await state.records.run(partial(_delete, caller, name, state.worker.notice))
+        await state.changes_of(caller.tenant).run(partial(_delete, caller, name, state.worker.notice))
         return Response(status_code=204)
 
     return router

@@ -17,6 +17,7 @@ from domain.errors import UsageError
 from domain.jobs import NewJob
 from domain.search import DEFAULT_COLLECTION
 from service.api.caller import caller_of, principal_of
+from service.api.forms import form_of
 from service.api.idempotency import idempotency_key, replayed
 from service.api.json_gate import parse_json
 from service.api.replies import PROBLEMS, AcceptedList, DocumentList, DocumentStateReply, TextReply
@@ -107,7 +108,7 @@ def document_routes(state: ApiState) -> APIRouter:
     async def delete_document(document_id: str, request: Request) -> Response:
         """Delete a document; once this is answered, nothing of it is found again."""
         uploads = await uploads_of(request)
-        await state.records.run(partial(uploads.delete, document_id))
+        await state.changes_of(principal_of(request).tenant).run(partial(uploads.delete, document_id))
         return Response(status_code=204)
 
     return router
@@ -124,7 +125,7 @@ async def _jobs_of(state: ApiState, uploads: Uploads, request: Request) -> list[
 
 
 async def _accept_files(state: ApiState, uploads: Uploads, request: Request) -> list[NewJob]:
-    async with request.form(max_files=_MAX_FILES, max_fields=20) as form:
+    async with form_of(request, max_files=_MAX_FILES, max_fields=20) as form:
         collection = _field(form, "collection", DEFAULT_COLLECTION)
         source = _field(form, "source", "")
         files = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
