@@ -76,7 +76,9 @@ def run_batch(
 ) -> BatchSummary:
     """Answer every row of `source` into `output`; see the module's text for what a kill leaves behind.
 
-    `options` are those that `answer_many` asks with: an interrupted run goes on under the same ones only. Raises UsageError for an unreadable table, a missing question column, or an `output` that holds something else.
+    `options` are those that `answer_many` asks with: an interrupted run goes on under the same ones only.
+
+    Raises UsageError for an unreadable table, a missing question column, or an `output` that holds something else.
     """
     for path in (source, output):
         if path.suffix.lower() not in FORMATS:

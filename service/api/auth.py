@@ -113,7 +113,7 @@ class Authentication:
     def _check(self, scope: Scope, headers: Headers, principal: Principal) -> None:
         if problem := refusal(scope["method"], scope["path"], principal):
             raise _Refused(problem)
-        if scope["path"] == _OWN_PAGES_ONLY and (problem := _foreign_page(headers)):
+        if scope["path"].startswith(_OWN_PAGES_ONLY) and (problem := _foreign_page(headers)):
             raise _Refused(problem)
         wait = self._requests.admit(
             [

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,9 @@ def parse_rows(data: bytes, suffix: str, name: str) -> list[Row]:
     from ingestion.encoding import decode
 
     if suffix == ".xlsx":
-        rows = _xlsx_rows(data, name)
+        from service.batches.xlsx import rows_of
+
+        rows = rows_of(data, name)
     elif suffix == ".csv":
         rows = _csv_rows(decode(data).text, name)
     else:
@@ -153,30 +154,3 @@ def _json_row(line: str, number: int, name: str) -> Row:
     if not isinstance(row, dict):
         raise UsageError(f"{name} line {number}: an object or a string is wanted.")
     return row
-
-
-def _xlsx_rows(data: bytes, name: str) -> list[Row]:
-    """The rows of the first sheet, under the names of its first row."""
-    from python_calamine import CalamineError, CalamineWorkbook
-
-    try:
-        workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        values = workbook.get_sheet_by_index(0).to_python()
-    except (CalamineError, OSError, ValueError, IndexError) as error:
-        raise UsageError(f"{name} is not a workbook that can be read; save it as .xlsx or .csv.") from error
-    if not values:
-        return []
-    header = [str(cell).strip() for cell in values[0]]
-    named = [index for index, column in enumerate(header) if column]
-    return [
-        {header[index]: _plain(row[index]) for index in named} for row in values[1:] if any(cell != "" for cell in row)
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """A cell as JSON can hold it; an empty one is None, a whole number an integer."""
-    if value == "":
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value.isoformat() if isinstance(value, date | datetime | time) else value

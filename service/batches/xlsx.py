@@ -1,19 +1,30 @@
-"""One sheet of text, numbers and truth values as an Excel workbook. Reading is calamine's.
+"""Excel workbooks: the rows of the first sheet, and one sheet of text, numbers and truth values.
 
 Texts are written as texts, which no program takes for formulas; they are disarmed all the same, for whoever saves the
-sheet as CSV.
+sheet as CSV. The reader holds a sheet as a full rectangle: two cells in opposite corners would be seventeen billion.
+So the corners are looked for first, in the parts as they are inflated.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
 from typing import Any
+
+from domain.errors import UsageError
+from service.batches.columns import Row
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _MAX_CELL = 32_767  # characters, the format's limit
 _LARGEST_EXACT = 2**53  # numbers are floats in a sheet
+_MOST_CELLS = 5_000_000
+_MOST_BYTES = 512 * 1024 * 1024  # of one part, inflated
+_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_PART = 1 << 20
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -44,3 +55,57 @@ def _write(sheet: Any, row: int, column: int, value: Any) -> None:
 def _text(text: str) -> str:
     text = _NOT_XML.sub("\ufffd", text)
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+
+
+def rows_of(data: bytes, name: str) -> list[Row]:
+    """The rows of the first sheet, under the names of its first row. Raises UsageError; `name` stands in it."""
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        _check_extent(data, name)
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
+        values = workbook.get_sheet_by_index(0).to_python()
+    except (CalamineError, OSError, ValueError, IndexError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UsageError(f"{name} is not a workbook that can be read; save it as .xlsx or .csv.") from error
+    if not values:
+        return []
+    header = [str(cell).strip() for cell in values[0]]
+    named = [index for index, column in enumerate(header) if column]
+    return [
+        {header[index]: _plain(row[index]) for index in named} for row in values[1:] if any(cell != "" for cell in row)
+    ]
+
+
+def _check_extent(data: bytes, name: str) -> None:
+    """Raise UsageError where a sheet is too large a rectangle, or a part inflates without end."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            rows, columns, inflated, tail = 0, 0, 0, b""
+            with archive.open(entry) as part:
+                while read := part.read(_PART):
+                    inflated += len(read)
+                    for letters, digits in _PLACE.findall(tail + read):
+                        rows, columns = max(rows, int(digits)), max(columns, _number(letters))
+                    tail = read[-16:]
+                    if inflated > _MOST_BYTES or rows * columns > _MOST_CELLS:
+                        raise UsageError(
+                            f"{name} is too large: a sheet may reach {_MOST_CELLS:,} cells, empty ones between its "
+                            "corners included. Delete what stands far outside of the table, or save it as .csv."
+                        )
+
+
+def _number(letters: bytes) -> int:
+    """The number of a column from its letters, A being 1."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON can hold it; an empty one is None, a whole number an integer."""
+    if value == "":
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.isoformat() if isinstance(value, date | datetime | time) else value

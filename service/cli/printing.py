@@ -63,7 +63,8 @@ def print_documents(documents: list[DocumentInfo]) -> None:
     for name in ("Source", "Title", "Collection", "State", "Chunks"):
         table.add_column(name)
     for item in documents:
-        cells = (item.id, item.source, item.title, item.collection, item.status.value, f"{item.chunks:,}")
+        state = f"{item.status.value}, {item.error.code}" if item.error else item.status.value
+        cells = (item.id, item.source, item.title, item.collection, state, f"{item.chunks:,}")
         table.add_row(*(plain(cell) for cell in cells))
     out.print(table)
 

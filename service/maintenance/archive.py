@@ -62,18 +62,23 @@ def read_manifest(path: Path) -> dict[str, Any]:
     _check_all_bytes(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+                raise damaged(path, "it is compressed, which no backup is")
             manifest = json.loads(archive.read(MANIFEST))
-            names = set(archive.namelist()) - {MANIFEST}
+            names = entries.keys() - {MANIFEST}
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StorageError(
             f"{path} has format {manifest.get('format') if isinstance(manifest, dict) else None}, this release reads "
             f"{FORMAT}; restore it with the release that wrote it or a later one.",
             code="backup_too_new",
         )
+    if not _is_complete(manifest):
+        raise damaged(path, "its manifest does not say all that one says")
     if names != set(manifest["files"]) or not all(map(_stays_inside, names)):
-        raise _damaged(path, "its files are not those of its manifest")
+        raise damaged(path, "its files are not those of its manifest")
     return manifest
 
 
@@ -91,7 +96,7 @@ def unpack(path: Path, name: str, target: Path, manifest: Mapping[str, Any]) -> 
             os.fsync(file.fileno())
             size = file.tell()
     if (size, hasher.hexdigest()) != (expected["size"], expected["sha256"]):
-        raise _damaged(path, f"{name} is not what its manifest says")
+        raise damaged(path, f"{name} is not what its manifest says")
 
 
 def digest_of(path: Path) -> str:
@@ -157,14 +162,14 @@ def _check_all_bytes(path: Path) -> None:
         with path.open("rb") as file:
             length = file.seek(0, os.SEEK_END)
             if length < _COMMENT_BYTES:
-                raise _damaged(path, f"it has {length} bytes")
+                raise damaged(path, f"it has {length} bytes")
             digest = _digest_until(file, length - 64)
             file.seek(length - _COMMENT_BYTES)
             sealed = file.read() == _COMMENT + digest.encode()
     except OSError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not sealed:
-        raise _damaged(path, "its sha256 is not the one at its end: it is cut, changed, or no backup of this product")
+        raise damaged(path, "its sha256 is not the one at its end: it is cut, changed, or no backup of this product")
 
 
 def _digest_until(file: BinaryIO, end: int) -> str:
@@ -176,12 +181,24 @@ def _digest_until(file: BinaryIO, end: int) -> str:
     return hasher.hexdigest()
 
 
+def _is_complete(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest has everything that a restore reads: anybody can write one."""
+    files, tables = manifest.get("files"), manifest.get("tables")
+    return (
+        isinstance(manifest.get("schema"), str)
+        and isinstance(files, dict)
+        and isinstance(tables, dict)
+        and all(isinstance(one, dict) and {"size", "sha256"} <= one.keys() for one in files.values())
+        and all(isinstance(one, dict) and isinstance(one.get("rows"), int) for one in tables.values())
+    )
+
+
 def _stays_inside(name: str) -> bool:
     """Whether a name leads to a place inside the folder that it is unpacked into, on any system."""
     return not any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in name.split("/"))
 
 
-def _damaged(path: Path, why: str) -> StorageError:
+def damaged(path: Path, why: str) -> StorageError:
     return StorageError(f"The backup {path} is refused: {why}. Nothing was restored.", code="backup_damaged")
 
 

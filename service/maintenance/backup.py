@@ -16,24 +16,29 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from domain.errors import StorageError, UsageError
 from domain.maintenance import BackupReport
 from service.failpoints import failpoint
-from service.maintenance.archive import digest_of, pack, read_manifest, sync_directory, unpack
+from service.maintenance.archive import damaged, digest_of, pack, read_manifest, sync_directory, unpack
 from service.storage.database import Database, open_database, sqlite_file, without_password
-from service.storage.tables import SCHEMA_VERSION
+from service.storage.tables import SCHEMA_VERSION, metadata
 from service.storage.transfer import copy_to_file, fingerprints, import_file, is_empty
 
 _DATABASE = "database.sqlite"
 _WEIGHTS = "weights"
 _STAGING = "restore.partial"
+_COUNT = {name: str(select(func.count()).select_from(table)) for name, table in metadata.tables.items()}
 
 
 def back_up(database: Database, data_dir: Path, target: Path, release: str) -> BackupReport:
@@ -86,8 +91,13 @@ def restore(path: Path, data_dir: Path, database_url: str) -> BackupReport:
     _clear_interrupted(data_dir)
     _refuse_occupied(data_dir, file)
     staging = data_dir / _STAGING
-    for name in manifest["files"]:
-        unpack(path, name, staging / name, manifest)
+    try:
+        for name in manifest["files"]:
+            unpack(path, name, staging / name, manifest)
+        _check_database(path, staging / _DATABASE, manifest["tables"])
+    except StorageError:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
     failpoint("restore.unpacked")
     if (staging / _WEIGHTS).is_dir():
         (staging / _WEIGHTS).rename(data_dir / _WEIGHTS)
@@ -119,6 +129,25 @@ def _weights_in(data_dir: Path) -> Mapping[str, Path]:
     folder = data_dir / _WEIGHTS
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {f"{_WEIGHTS}/{path.relative_to(folder).as_posix()}": path for path in files}
+
+
+def _check_database(path: Path, unpacked: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise StorageError unless the file is a sound database with the rows that the manifest counts.
+
+    A checksum says that nothing was lost on the way, not who wrote it.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{unpacked}?mode=ro", uri=True)) as database:
+            (state,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if state != "ok" or not tables.keys() <= names:
+                raise damaged(path, "its database is not whole")
+            for name in tables:
+                (rows,) = database.execute(_COUNT[name]).fetchone() if name in _COUNT else (tables[name]["rows"],)
+                if rows != tables[name]["rows"]:
+                    raise damaged(path, f"its table {name} has {rows} rows instead of {tables[name]['rows']}")
+    except sqlite3.Error as error:
+        raise damaged(path, f"its database cannot be read ({error})") from error
 
 
 def _clear_interrupted(data_dir: Path) -> None:

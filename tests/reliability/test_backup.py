@@ -218,6 +218,43 @@ def test_a_backup_of_a_later_release_is_refused(archive: Path, tmp_path: Path) -
     assert refused(later, tmp_path / "fresh") == "schema_too_new"
 
 
+@pytest.mark.parametrize(
+    ("database", "manifest"),
+    [
+        (b"abc", {}),
+        (b"", {"tables": {"documents": {"rows": 7}}}),
+        (b"abc", {"tables": None}),
+        (b"abc", {"tables": {"documents": 7}}),
+        (b"abc", {"schema": None}),
+        (b"abc", {"schema": 4}),
+    ],
+)
+def test_a_sealed_file_that_is_no_backup_is_refused(
+    database: bytes, manifest: dict[str, object], archive: Path, tmp_path: Path
+) -> None:
+    """The seal says that nothing was lost on the way, not who wrote it."""
+    from service.maintenance.archive import pack
+
+    crafted, file = tmp_path / "crafted.zip", tmp_path / "file"
+    file.write_bytes(database)
+    about = {key: value for key, value in read_manifest(archive).items() if key not in ("files", "format")}
+    pack(crafted, {"database.sqlite": file}, {**about, **manifest})
+    assert refused(crafted, tmp_path / "fresh") == "backup_damaged"
+
+
+def test_a_database_with_other_rows_than_the_manifest_counts_is_refused(
+    intact: Corpus, archive: Path, tmp_path: Path
+) -> None:
+    from service.maintenance.archive import pack, unpack
+
+    known, crafted = read_manifest(archive), tmp_path / "crafted.zip"
+    unpack(archive, "database.sqlite", tmp_path / "database", known)
+    tables = {**known["tables"], "documents": {**known["tables"]["documents"], "rows": 9_999}}
+    about = {key: value for key, value in known.items() if key not in ("files", "format")}
+    pack(crafted, {"database.sqlite": tmp_path / "database"}, {**about, "tables": tables})
+    assert refused(crafted, tmp_path / "fresh") == "backup_damaged"
+
+
 def test_a_backup_never_overwrites(intact: Corpus, archive: Path) -> None:
     before = digest_of(archive)
     with intact.opened() as database, pytest.raises(UsageError, match="never overwritten"):

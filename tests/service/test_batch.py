@@ -324,6 +324,21 @@ def test_i16_no_cell_of_a_workbook_is_a_formula(tmp_path):
     assert "<f>" not in sheet and sheet.count('t="s"') == len(cells) + 1
 
 
+@pytest.mark.parametrize("corner", ["XFD1048576", "A6000000", "CV1048576"])
+def test_i3_a_workbook_whose_cells_are_far_apart_is_refused_before_it_is_read(tmp_path, corner):
+    write_rows(tmp_path / "small.xlsx", [{"question": "Who?"}])
+    with zipfile.ZipFile(tmp_path / "small.xlsx") as small, zipfile.ZipFile(tmp_path / "huge.xlsx", "w") as huge:
+        for name in small.namelist():
+            part = small.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                cell = f'<row r="1048576"><c r="{corner}"><v>1</v></c></row>'
+                part = part.replace(b"</sheetData>", f"{cell}</sheetData>".encode())
+            huge.writestr(name, part)
+    assert read_rows(tmp_path / "small.xlsx") == [{"question": "Who?"}]
+    with pytest.raises(UsageError, match="too large"):
+        read_rows(tmp_path / "huge.xlsx")
+
+
 def test_a_cell_that_is_longer_than_a_workbook_holds_is_cut_and_says_so(tmp_path):
     write_rows(tmp_path / "out.xlsx", [{"answer": "x" * 40_000}])
     (row,) = read_rows(tmp_path / "out.xlsx")

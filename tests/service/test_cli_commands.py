@@ -173,6 +173,7 @@ def test_failures_are_named_in_words_and_end_with_1(fovea, corpus):
     assert status == 1
     assert "failed" in shown and "empty.txt" in shown and "[empty_document]" in shown
     assert "2 indexed (2 chunks), 0 unchanged, 1 failed" in shown
+    assert "failed, empty_document" in fovea("list")[1]
 
 
 def test_list_and_delete(indexed):
