@@ -21,6 +21,10 @@ _CLAUSE_END = re.compile(
 )
 
 
+# What holds under a condition is no statement without it.
+_CONDITION = re.compile(r"\s*(?:(?:if|unless|provided that|in case)\b|如果|假如|倘若|若(?!干)|除非)", re.I)
+
+
 def has_content(text: str) -> bool:
     return bool(_CONTENT.search(text))
 
@@ -53,7 +57,7 @@ def clauses_in(claim: str) -> list[str]:
     """
     clauses: list[str] = []
     for piece in _CLAUSE_END.split(claim):
-        if clauses and (_is_fragment(piece) or _is_fragment(clauses[-1])):
+        if clauses and (_is_fragment(piece) or _is_fragment(clauses[-1]) or _CONDITION.match(clauses[-1])):
             clauses[-1] += f", {piece}"
         else:
             clauses.append(piece)

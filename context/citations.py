@@ -161,7 +161,18 @@ def _quotes(text: str, cited: Sequence[_Quotable], later: bool) -> tuple[list[li
         parts = [Claim(clause, opens=not later and not place) for place, clause in enumerate(clauses)]
         parts = parts if len(parts) > 1 else [whole]
     rows = [[item.supporting(part) for part in parts] for item in cited]
-    return rows, all(any(row[place] for row in rows) for place in range(len(parts)))
+    complete = all(any(row[place] for row in rows) for place in range(len(parts)))
+    if complete and len(parts) > 1 and not _agree(whole, cited, rows):
+        return [[None] * len(parts) for _ in cited], False
+    return rows, complete
+
+
+def _agree(claim: Claim, cited: Sequence[_Quotable], rows: Sequence[Sequence[Span | None]]) -> bool:
+    """Whether a claim that several quotes support clause by clause turns nothing round that they say together."""
+    quotes = dict.fromkeys(
+        item.evidence.part(span) for item, row in zip(cited, rows, strict=True) for span in row if span
+    )
+    return not claim.stance.turns.opposes(Source("\n".join(quotes)).stance.turns)
 
 
 def _citations_of(text: str, cited: Sequence[_Quotable], rows: Sequence[Sequence[Span | None]]) -> list[Citation]:

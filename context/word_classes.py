@@ -7,6 +7,7 @@ classes: a claim may use none that its quote does not use, and may not drop one 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from context.language import HAN, normalise, stem
@@ -31,7 +32,7 @@ _CLASSES = {
     "before": r"\bbefore\b|\bprior to\b|之前|以前",
     "after": r"\bafter\b|之[后後]|以[后後]",
     "until": r"\buntil\b|\btill\b|为止",
-    "if": r"\bif\b|\bprovided that\b|\bas long as\b|\bin case\b|如果|假如|倘若|只要",
+    "if": r"\bif\b|\bprovided that\b|\bas long as\b|\bin case\b|如果|假如|倘若|只要|(?<![\u3400-\u9fff])若(?!干)",
     "unless": r"\bunless\b|除非",
     "except": r"\bexcept\w*|\bexclud\w*|\bexclusive of\b|\bother than\b|\bapart from\b|不包括|不[包]?含|除[了外]",
     "include": r"\binclud\w*|\binclusive\b|包括|包含",
@@ -123,7 +124,7 @@ class Turns:
     labels: tuple[str, ...] = ()
     scopes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tokens: frozenset[str] = frozenset()
-    sides: frozenset[tuple[int, int]] = frozenset()
+    sides: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def of(cls, text: str) -> Turns:
@@ -136,11 +137,11 @@ class Turns:
                 (label, _scope(plain, match.end(), label)) for label, match in zip(labels, found, strict=True)
             ),
             tokens=frozenset(_tokens(plain)),
-            sides=frozenset(
+            sides=tuple(
                 (pair, side)
                 for pair, patterns in enumerate(_OPPOSITES)
                 for side, pattern in enumerate(patterns)
-                if pattern.search(plain)
+                for _ in pattern.finditer(plain)
             ),
         )
 
@@ -149,7 +150,7 @@ class Turns:
             self.labels + other.labels,
             self.scopes + other.scopes,
             self.tokens | other.tokens,
-            self.sides | other.sides,
+            self.sides + other.sides,
         )
 
     def added_to(self, source: Turns, lent: frozenset[str] = frozenset()) -> bool:
@@ -171,8 +172,16 @@ class Turns:
         return False
 
     def opposes(self, source: Turns) -> bool:
-        """True when these words hold one of two opposites where the source holds only the other."""
-        return any((pair, 1 - side) in source.sides for pair, side in self.sides - source.sides)
+        """True when these words hold one of two opposites where the source holds the other.
+
+        "Dogs must be kept; cats need consent" opposes "Dogs may be kept; cats need consent", which has a duty too.
+        """
+        mine, theirs = Counter(self.sides), Counter(source.sides)
+        return any(
+            theirs[pair, 1 - side] > (mine[pair, 1 - side] if theirs[pair, side] else 0)
+            for pair, side in mine
+            if mine[pair, side] > theirs[pair, side]
+        )
 
 
 def _scope(plain: str, start: int, label: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def altered_sign(case: Case, draw: Random) -> str | None:
     match = pick(draw, NUMBER, case.sentence)
     if (
         not match
-        or case.sentence[: match.start()].rstrip().endswith(("-", "–", "—", "~", "～", "－", "约"))
+        or case.sentence[: match.start()].rstrip().endswith(("-", "–", "—", "~", "～", "－", "约", "超过", "超過"))
         or ":" in case.sentence
     ):
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from random import Random
 
+from context.language import STOP_WORDS
 from tests.context.attack_tools import WORD, changed, end, pick, swapped
 from tests.context.attack_words import FOREIGN_NAMES, HOMOGLYPHS, QUANTIFIERS, SMALL_WORDS, TURNED
 from tests.context.true_sentences import Case
@@ -85,17 +87,23 @@ def swapped_words(case: Case, draw: Random) -> str | None:
         found = list(re.finditer(r"[\u4e00-\u9fff]{2}", case.sentence))
     else:
         found = [match for match in WORD.finditer(case.sentence) if match[0].islower() and len(match[0]) > 4]
-        found = [match for match in found if match[0] not in SMALL_WORDS]
-    return swapped(case, draw, [match for match in found if case.sentence.count(match[0]) == 1])
+        found = [match for match in found if match[0] not in (*SMALL_WORDS, *STOP_WORDS)]
+    found = [match for match in found if case.sentence.count(match[0]) == 1]
+    # "The mean annual rate" and "the annual mean rate" are one statement: neighbours do not count.
+    apart = [right for left, right in pairwise(found) if case.is_chinese or right.start() > left.end() + 1]
+    return swapped(case, draw, [*found[:1], *apart])
 
 
 def shuffled_words(case: Case, draw: Random) -> str | None:
-    """All the words of the evidence, in another order."""
+    """All the words of the evidence, in another order; one in which only small words have moved says nothing else."""
     body = case.sentence[:-1]
     words = list(re.findall(r"[\u4e00-\u9fff]{2,3}", body)) if case.is_chinese else body.split()
     if len(words) < 6:
         return None
+    large = [word for word in words if word.casefold() not in STOP_WORDS]
     draw.shuffle(words)
+    if large == [word for word in words if word.casefold() not in STOP_WORDS]:
+        return None
     return ("" if case.is_chinese else " ").join(words) + " [1]."
 
 
