@@ -68,7 +68,8 @@ def _own_limits(scope: Scope) -> tuple[int, ...]:
 
 
 def _is_json(headers: Headers) -> bool:
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A list of types is no media type, yet some readers take the first.
+    media_type = headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 
 

@@ -240,6 +240,13 @@ def test_i13_hostile_json_is_the_callers_error(name, path):
     assert reply.json()["code"] == "invalid_json"
 
 
+@pytest.mark.parametrize("media_type", ["application/json, text/plain", "Application/JSON ;x=1", "application/x+json"])
+def test_i13_json_by_any_name_passes_the_gate(media_type):
+    client = local_client(FakeEngine())
+    reply = client.post("/v1/search", content=b'{"question": NaN}', headers={"Content-Type": media_type})
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid_json")
+
+
 def test_i13_a_key_of_a_megabyte_is_refused_and_not_echoed():
     client = local_client(FakeEngine())
     reply = client.post("/v1/search", json={"question": "q", "k" * 1_000_000: 1})
