@@ -11,7 +11,7 @@ from domain.errors import GeneratorTimeout
 from service.api.app import create_app
 from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
 from tests.service.http_server import running
-from tests.web.browser import Window, running_browser
+from tests.web.browser import Window
 
 expect.set_options(timeout=20_000)
 
@@ -19,24 +19,9 @@ expect.set_options(timeout=20_000)
 TEXT = "𠮷野家 🙂 lease.\n\n" + LEASE
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as started:
-        yield started
-
-
 @pytest.fixture
 def engine():
     return FakeEngine({"lease.txt": TEXT})
-
-
-@pytest.fixture
-def window(browser, engine):
-    with running(create_app(engine, FakeJobQueue())) as url:
-        made = Window(browser, url)
-        yield made
-        made.context.close()
-        assert made.complaints == []
 
 
 def test_a_question_is_answered_with_a_chip_that_opens_its_sentence_highlighted(window):

@@ -16,7 +16,7 @@ from tests.security.hostile_markup import EVIL, PWNED, payloads
 from tests.security.obedient import CANARIES, poisoned_engine, question
 from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue, local_client
 from tests.service.http_server import running
-from tests.web.browser import Window, running_browser
+from tests.web.browser import Window
 
 expect.set_options(timeout=20_000)
 
@@ -25,24 +25,9 @@ AT_ONCE = 40  # payloads in one answer: none is parsed, so none can hide another
 NAMES = ["".join(text.split("\n"))[:180] for text in ANSWERS[::3]]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as started:
-        yield started
-
-
 @pytest.fixture
 def engine():
     return FakeEngine({"lease.txt": LEASE})
-
-
-@pytest.fixture
-def window(browser, engine):
-    with running(create_app(engine, FakeJobQueue())) as url:
-        made = Window(browser, url)
-        yield made
-        made.context.close()
-    assert made.complaints == []
 
 
 def is_only_text(page, within):
@@ -174,6 +159,7 @@ PAGES = (
     "/widget/pub0123456789ab",
     "/favicon.ico",
     "/static/chat.js",
+    "/static/conversation.js",
     "/static/widget.js",
     "/static/style.css",
 )

@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 from tests.security.hostile_markup import PWNED, payloads
 from tests.security.tenancy_server import installation, key_id
 from tests.service.http_server import running
-from tests.web.browser import running_browser
 from tests.web.test_web_hostile import holder
 
 expect.set_options(timeout=20_000)
@@ -20,12 +19,6 @@ QUESTION = "How many days do parcels take to arrive?"
 SHOP_POLICY = (
     "default-src 'none'; script-src {url} 'unsafe-inline'; frame-src {url}; require-trusted-types-for 'script'"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
