@@ -40,7 +40,7 @@ from benchmarks.abstention_pairs import Asker, Pair
 from benchmarks.arguments import add_encoder, add_halves, add_sets
 from benchmarks.markdown import header, row
 from benchmarks.metrics import Estimate, between, estimate
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from service.calibration.fit import fit_maps, fit_thresholds
 from service.calibration.observed import Observed
 

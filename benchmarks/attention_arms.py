@@ -16,13 +16,13 @@ from attention_core.codec import codec_for
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights
 from benchmarks.cross_encoder.reranker import CrossEncoder
-from benchmarks.labelled import holds
 from benchmarks.maxsim import MaxSim
 from benchmarks.retrieval import answered, by_score, is_gold
+from context.drafts import draft_evidence, sentences_of
 from domain.search import Candidate, Filters, Query, ScoredChunk
 from service.calibration.side_by_side import discounted_gain
 from service.evaluation.counting import CachedCounter
-from service.labelled_questions import LabelledQuestion
+from service.labelled_questions import LabelledQuestion, evidence_recall
 from service.parts import Parts
 from service.question_encoding import encode_question
 
@@ -90,11 +90,8 @@ class Arm:
         query = encode_question(self._parts, question.question, Filters())
         best = by_score(self._parts.retriever.search(query, _CANDIDATES), "dense")[:_TOP]
         tokens = sum(self._counter.count(item.chunk.text) for item in best)
-        held = any(
-            holds(question, item.document.source, [(item.chunk.span.start, item.chunk.span.end)], item.chunk.text)
-            for item in best
-        )
-        return tokens, held
+        sent = [draft_evidence(item, sentences_of(item)) for item in best]
+        return tokens, evidence_recall(question, sent) == 1
 
 
 def retriever_order(name: str) -> Rerank:

@@ -22,14 +22,13 @@ import numpy as np
 
 from benchmarks import machine, markdown
 from benchmarks.arguments import add_encoder, add_sets
-from benchmarks.labelled import LabelledSet, holds, load_set
+from benchmarks.labelled import LabelledSet, load_set
 from benchmarks.metrics import Estimate, between, estimate
-from domain.answers import Answer
 from domain.asking import Message
 from domain.protocols import TokenCounter
 from service.bootstrap import build_parts
 from service.engine import Engine
-from service.labelled_questions import LabelledQuestion
+from service.labelled_questions import LabelledQuestion, evidence_recall
 from service.settings import EncoderSettings, Settings
 
 SETS = ("xquad-en", "cmrc-zh")
@@ -64,17 +63,14 @@ def converse(engine: Engine, counter: TokenCounter, questions: Sequence[Labelled
         bill = answer.search.bill
         rewriting = answer.search.rewrite.tokens if answer.search.rewrite else 0
         taken.append(
-            Turn(bill.total + rewriting, bill.system + said + bill.baseline + bill.question, _found(question, answer))
+            Turn(
+                bill.total + rewriting,
+                bill.system + said + bill.baseline + bill.question,
+                evidence_recall(question, answer.search.evidence) == 1,
+            )
         )
         history += [Message("user", question.question), Message("assistant", answer.text)]
     return taken
-
-
-def _found(question: LabelledQuestion, answer: Answer) -> bool:
-    return any(
-        holds(question, item.source, [(span.start, span.end) for span in item.spans], item.text)
-        for item in answer.search.evidence
-    )
 
 
 def ratio_of(taken: Sequence[Sequence[Turn]], seed: int = 0) -> Estimate:

@@ -4,7 +4,6 @@ document, start)."""
 from __future__ import annotations
 
 import random
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,29 +40,6 @@ def load_set(folder: Path, limit: int, seed: int = 0) -> LabelledSet:
 def drawn(questions: Sequence[LabelledQuestion], most: int, seed: int = 0) -> tuple[LabelledQuestion, ...]:
     """At most `most` of the questions, drawn by `seed` where there are more; 0 takes all."""
     return tuple(random.Random(seed).sample(questions, most) if 0 < most < len(questions) else questions)
-
-
-def holds(question: LabelledQuestion, source: str, spans: list[tuple[int, int]], text: str) -> bool:
-    """Whether evidence (spans of the document `source`, with their text) holds the answer at its gold location.
-
-    Where the location is not labelled, an answer string inside the gold document's evidence counts.
-    """
-    if source != question.document:
-        return False
-    if question.start is None:
-        return any(normalised(answer) in normalised(text) for answer in question.answers)
-    covered = question.start
-    for start, end in sorted(spans):
-        # Spans that leave out nothing but white space between two sentences hold what runs across them.
-        if start <= covered + 2 and covered < end:
-            covered = end
-    # An answer label may begin or end with white space that no sentence includes.
-    return covered >= question.start + len(question.answers[0].rstrip()) > question.start
-
-
-def normalised(text: str) -> str:
-    """Case, width and white space folded, for comparing an answer with a text."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def corpus_of(folder: Path) -> Path:

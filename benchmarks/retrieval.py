@@ -18,17 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import markdown
-from benchmarks.labelled import LabelledSet, holds, normalised
+from benchmarks.labelled import LabelledSet
 from benchmarks.metrics import Estimate, estimate, recall_at, reciprocal_rank
 from context.builder import ContextBuilder
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.asking import AskOptions
 from domain.protocols import TokenCounter
 from domain.search import Candidate, Filters, Query, ScoredChunk, ScoredSentence
+from service.answer_strings import find_answer
 from service.bootstrap import build_parts
 from service.engine import Engine
 from service.evaluation.counting import CachedCounter
-from service.labelled_questions import LabelledQuestion
+from service.labelled_questions import LabelledQuestion, evidence_recall
 from service.parts import Parts
 from service.question_encoding import encode_question
 from service.settings import EncoderSettings, Settings
@@ -112,7 +113,7 @@ def is_gold(question: LabelledQuestion, item: ScoredChunk) -> bool:
         return False
     if question.start is not None:
         return item.chunk.span.start <= question.start < item.chunk.span.end
-    return any(normalised(answer) in normalised(item.chunk.text) for answer in question.answers)
+    return any(find_answer(item.chunk.text, answer) for answer in question.answers)
 
 
 def answered(
@@ -121,12 +122,7 @@ def answered(
     """Whether the product's own builder, filling at most `budget` context tokens, takes the answer along."""
     builder = ContextBuilder(counter, limit=8192, reserve=256, max_tokens=budget, policy=SelectionPolicy.fill())
     context = builder.build(query, scored, AskOptions(max_tokens=budget))
-    by_source: dict[str, list[tuple[int, int]]] = {}
-    texts: dict[str, str] = {}
-    for item in context.evidence:
-        by_source.setdefault(item.source, []).extend((span.start, span.end) for span in item.spans)
-        texts[item.source] = texts.get(item.source, "") + " " + item.text
-    return any(holds(question, source, spans, texts[source]) for source, spans in by_source.items())
+    return evidence_recall(question, context.evidence) == 1
 
 
 def table(results: dict[str, dict[str, dict[str, Estimate]]]) -> str:

@@ -35,8 +35,8 @@ from attention_core.calibration import Numbers
 from benchmarks import held_out, machine
 from benchmarks.arguments import add_encoder, add_halves, add_sets
 from benchmarks.markdown import table
+from context.drafts import sentences_of
 from context.evidence_mass import evidence_mass, mass_per_token
-from context.selection import sentences_of
 from domain.calibration import ScoreMap
 from domain.search import Filters
 from service.calibration.fit import fit_maps

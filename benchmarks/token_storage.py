@@ -45,7 +45,7 @@ from benchmarks.token_variants import (
     truncated,
 )
 from context.builder import ContextBuilder
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.asking import AskOptions
 from domain.documents import Chunk, DocumentRef
 from domain.protocols import Reranker, TokenCounter, TokenEncoder

@@ -34,7 +34,7 @@ def sentences_in(text: str) -> list[Span]:
     spans: list[Span] = []
     start = 0
     for end in _SENTENCE_END.finditer(text):
-        if end[0][0] == "." and _goes_on(text, start, end):
+        if end[0][0] in ".!?" and _goes_on(text, start, end):
             continue
         if _CONTENT.search(text, start, end.end()):
             spans.append(Span(start, end.end()))
@@ -49,18 +49,22 @@ def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
     return bool(abbreviated) or bool(_GOES_ON.match(text, end.end()))
 
 
-def clauses_in(claim: str) -> list[str]:
+def clauses_in(claim: str) -> list[Span]:
     """The clauses of a claim, for a sentence of the answer that sums up several of its source.
 
-    >>> clauses_in("Costs rose by 12% in 2021 and Anna Schmidt signed the lease")
+    >>> text = "Costs rose by 12% in 2021 and Anna Schmidt signed the lease"
+    >>> [span.of(text) for span in clauses_in(text)]
     ['Costs rose by 12% in 2021', 'Anna Schmidt signed the lease']
     """
-    clauses: list[str] = []
-    for piece in _CLAUSE_END.split(claim):
-        if clauses and (_is_fragment(piece) or _is_fragment(clauses[-1]) or _CONDITION.match(clauses[-1])):
-            clauses[-1] += f", {piece}"
+    clauses: list[Span] = []
+    ends = [match.span() for match in _CLAUSE_END.finditer(claim)]
+    starts = [0, *(end for _, end in ends)]
+    for start, end in zip(starts, [*(start for start, _ in ends), len(claim)], strict=True):
+        before = clauses[-1].of(claim) if clauses else ""
+        if clauses and (_is_fragment(claim[start:end]) or _is_fragment(before) or _CONDITION.match(before)):
+            clauses[-1] = Span(clauses[-1].start, end)
         else:
-            clauses.append(piece)
+            clauses.append(Span(start, end))
     return clauses
 
 

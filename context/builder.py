@@ -17,7 +17,8 @@ from context.history import carried_history
 from context.language import detect_language
 from context.layout import LayoutPolicy, Prompt, PromptLayout
 from context.rendering import clip_title, fence, place
-from context.selection import EvidenceSelector, Selection, SelectionPolicy
+from context.selection import EvidenceSelector, Selection
+from context.selection_policy import SelectionPolicy
 from context.templates import WORDINGS, Wording, Wordings, abstention
 from domain.asking import AskOptions
 from domain.context import Context, ContextBill

@@ -18,15 +18,17 @@ from functools import cached_property
 
 from context.answer_marks import Group, MarkedText, read_marks
 from context.answer_sentences import clauses_in, has_content, sentences_in
+from context.disowned import disowned
 from context.support import Claim, Source, overlap, strict_parts_hold, supports
 from context.wholeness import leans_on_predecessor
 from domain.answers import Citation, CitedSentence
-from domain.documents import Span
+from domain.documents import CELL_SEPARATOR, Span
 from domain.search import Evidence
 
 _LONGEST_QUOTE = 3  # sentences in a row; a longer quote proves less
 _MOST_SENTENCES = 400  # an answer of a model gone wild must not cost seconds: what lies beyond is not verified
 _LONGEST_CLAIM = 2_000  # characters, for the same reason
+_LONGEST_RUN = 6  # clauses of a claim that are looked for in one quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,11 @@ def resolve_citations(text: str, evidence: Sequence[Evidence]) -> CitedText:
     marked = read_marks(text, quotables.keys())
     found: dict[tuple[int, Span], Citation] = {}
     sentences: list[CitedSentence] = []
-    for place, (span, groups) in enumerate(_by_sentence(marked)):
-        citations, supported = _Sentence(marked.bare, span, groups, quotables).checked(place < _MOST_SENTENCES)
+    by_sentence = _by_sentence(marked)
+    unmeant = disowned(marked.bare, [span for span, _ in by_sentence])
+    for place, (span, groups) in enumerate(by_sentence):
+        checkable = place < _MOST_SENTENCES and place not in unmeant
+        citations, supported = _Sentence(marked.bare, span, groups, quotables).checked(checkable)
         for citation in citations:
             key = (citation.mark, citation.span)
             earlier = found.get(key)
@@ -108,17 +113,17 @@ class _Sentence:
         self._places = [min(group.position - span.start, len(self._text)) for group in groups]
         self._cited = [[quotables[mark] for mark in group.marks] for group in groups]
 
-    def checked(self, in_time: bool) -> tuple[list[Citation], bool | None]:
+    def checked(self, checkable: bool) -> tuple[list[Citation], bool | None]:
         """Its citations, and whether it is supported; None where it cites nothing."""
         if not self._cited:
             return [], None
-        if not in_time or len(self._text) > _LONGEST_CLAIM:
+        if not checkable or len(self._text) > _LONGEST_CLAIM:
             quotes = [(item, item.windows[0][0]) for cited in self._cited for item in cited]
             return [_citation(item.evidence, span, False) for item, span in quotes], False
         claims = self._claims()
         found = [
-            _quotes(text, cited, later=place > 0)
-            for place, (text, cited) in enumerate(zip(claims, self._cited, strict=True))
+            _quotes(text, cited, self._text[:start] if place else "")
+            for place, (text, cited, start) in enumerate(zip(claims, self._cited, [0, *self._places], strict=False))
         ]
         holds = any(any(row) for rows, _ in found for row in rows) and self._holds()
         citations: list[Citation] = []
@@ -149,29 +154,49 @@ class _Sentence:
         return any(item.supporting(tail) or item.supporting(Claim(self._text)) for item in cited)
 
 
-def _quotes(text: str, cited: Sequence[_Quotable], later: bool) -> tuple[list[list[Span | None]], bool]:
+def _quotes(text: str, cited: Sequence[_Quotable], before: str) -> tuple[list[list[Span | None]], bool]:
     """For each evidence of a group the quote for each part of the claim; whether each part has one.
 
-    A part behind another one has no subject of its own unless it opens like a sentence: it may not borrow one.
+    `before` is what its sentence says before the claim: one that goes on without a subject of its own must be read
+    together with it, in one quote.
     """
-    whole = Claim(text, opens=not later)
-    parts = [whole]
-    if not any(item.supporting(whole) for item in cited):
-        clauses = clauses_in(text)
-        parts = [Claim(clause, opens=not later and not place) for place, clause in enumerate(clauses)]
-        parts = parts if len(parts) > 1 else [whole]
-    rows = [[item.supporting(part) for part in parts] for item in cited]
-    complete = all(any(row[place] for row in rows) for place in range(len(parts)))
-    if complete and len(parts) > 1 and not _agree(whole, cited, rows):
-        return [[None] * len(parts) for _ in cited], False
-    return rows, complete
+    before = before if has_content(before) else ""
+    whole = Claim(text, opens=not before)
+    for claim in (whole, Claim(before + text)) if before else (whole,):
+        row = [item.supporting(claim) for item in cited]
+        if any(row):
+            return [[span] for span in row], True
+    parts = _parts(text, cited, opens=not before)
+    if not parts or (len(parts) > 1 and not _agree(whole, cited, parts)):
+        return [[None] for _ in cited], False
+    return [list(row) for row in zip(*parts, strict=True)], True
 
 
-def _agree(claim: Claim, cited: Sequence[_Quotable], rows: Sequence[Sequence[Span | None]]) -> bool:
+def _parts(text: str, cited: Sequence[_Quotable], opens: bool) -> list[list[Span | None]]:
+    """The claim as stretches of clauses that are supported, each as long as can be: a quote of each evidence for each.
+
+    Empty where a clause is supported by none.
+    """
+    clauses = clauses_in(text)
+    rows: list[list[Span | None]] = []
+    at = 0
+    while at < len(clauses):
+        for end in range(min(len(clauses), at + _LONGEST_RUN), at, -1):
+            part = Claim(text[clauses[at].start : clauses[end - 1].end], opens=opens and not at)
+            row = [item.supporting(part) for item in cited]
+            if any(row):
+                break
+        else:
+            return []
+        rows.append(row)
+        at = end
+    return rows
+
+
+def _agree(claim: Claim, cited: Sequence[_Quotable], parts: Sequence[Sequence[Span | None]]) -> bool:
     """Whether a claim that several quotes support clause by clause turns nothing round that they say together."""
-    quotes = dict.fromkeys(
-        item.evidence.part(span) for item, row in zip(cited, rows, strict=True) for span in row if span
-    )
+    rows = zip(cited, zip(*parts, strict=True), strict=True)
+    quotes = dict.fromkeys(item.evidence.part(span) for item, row in rows for span in row if span)
     return not claim.stance.turns.opposes(Source("\n".join(quotes)).stance.turns)
 
 
@@ -208,7 +233,7 @@ def _windows(item: Evidence) -> list[Span]:
 def _header(item: Evidence) -> str:
     """The header row of the table that the evidence is part of; empty for prose."""
     first = item.part(item.spans[0]).split("\n", 1)[0] if item.spans else ""
-    return first if " | " in first else ""
+    return first if CELL_SEPARATOR in first else ""
 
 
 def _citation(item: Evidence, span: Span, verified: bool) -> Citation:

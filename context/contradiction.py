@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from context.inflection import base_form
 from context.language import HAN, normalise
-from context.word_classes import Turns
+from context.turns import Turns
 
+# Only what stands right before the word that it denies, for that word is what is caught: "none", "neither", "nor" and
+# the negations that deny nothing ("no. 5", 非洲) are told apart in word_classes.py.
 _NEGATED_EN = re.compile(
     r"\b(?:not|never|no|without|cannot|can't|n't|(?:do|does|did|is|are|was|were|has|have|had|wo|would|should|could|must)n't)"
     r"\s+(?:be |been |a |an |the |any |have |yet )*(\w+)",

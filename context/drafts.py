@@ -49,9 +49,10 @@ def draft_evidence(scored: ScoredChunk, taken: Sequence[ScoredSentence]) -> Evid
         spans=tuple(spans),
         score=scored.score,
         scores=dict(scored.scores),
-        sentences=tuple(EvidenceSentence(item.sentence.span, item.score) for item in taken),
+        sentences=tuple(EvidenceSentence(item.sentence.span, item.score, item.sentence.is_row) for item in taken),
         tokens=0,
         pages=chunk.pages,
+        header=chunk.header,
     )
 
 

@@ -20,6 +20,9 @@ _SHINGLES_SHARED = 0.8  # Broder's resemblance is usually cut at .8-.9 for near-
 _TERMS_SHARED = 0.9  # one word in ten may differ: a copy edited for style
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*%?")
 _NAME = re.compile(r"\b[^\W\d_a-z]\w+")
+# Counted and not understood: one too many only keeps a sentence that could have gone. Citations need more of a negation
+# and have lists of their own: its place among the words that turn a sentence (word_classes.py), and the word that it
+# denies (contradiction.py).
 _NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|without|cannot)\b|n't\b|[不没沒无無未非勿]", re.IGNORECASE)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from context.inflection import base_form
 from context.numerals import Fact, compatible, numbers_in
 
-__all__ = ["Fact", "Located", "facts_of", "located_facts", "scaled", "whole_months", "years_of"]
+__all__ = ["Fact", "Located", "calendar_numbers", "facts_of", "located_facts", "scaled", "whole_months", "years_of"]
 
 
 class Located(NamedTuple):
@@ -65,6 +65,8 @@ _DATES = tuple(
         r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?!\d)",
     )
 )
+_ANY_MONTH = _MONTH_WORD.replace("P<month>", ":")
+_DAY = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{_ANY_MONTH}|\b{_ANY_MONTH} (\d{{1,2}})\b", re.IGNORECASE)
 _HAN_MONTH = re.compile(r"(?<!\d)(1[0-2]|0?[1-9]) ?月(?!亮|球|饼|餅)")
 _MONTH = re.compile(
     r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)(?:\.|[a-z]*)?\b(?:(?<=\.)|(?<=\w))(?=[ .,]*\d)"
@@ -103,6 +105,13 @@ def located_facts(plain: str) -> list[Located]:
         if all(fact.end <= other.start or other.end <= fact.start for other in found):
             found.append(fact)
     return sorted(found, key=lambda fact: fact.start)
+
+
+def calendar_numbers(plain: str) -> frozenset[Decimal]:
+    """The numbers of a text that `compatible` gave which name a year or a day: no amounts."""
+    dates = [located.fact.value for located in located_facts(plain) if located.is_date]
+    days = [Decimal(match[1] or match[2]) for match in _DAY.finditer(plain)]
+    return frozenset((*(date // 10_000 for date in dates), *(date % 100 for date in dates), *days))
 
 
 def scaled(facts: frozenset[Fact], around: str) -> frozenset[Fact]:

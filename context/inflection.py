@@ -16,8 +16,8 @@ win won;lead led;bring brought;teach taught;think thought;run ran;draw drew draw
 stand stood;understand understood;bear bore born borne;die died dying;sign signed signs;man men;woman women
 child children;foot feet;mouse mice;person people;life lives;wife wives;half halves;datum data
 criterion criteria;analysis analyses"""
-_SYNONYMS = """begin start commence;buy purchase;need require;allow permit;forbid prohibit;help assist aid
-build construct;large big;largest biggest;larger bigger;choose select;keep retain
+_SYNONYMS = """begin start commence;buy purchase;need require;allow permit permitted permitting
+forbid prohibit;help assist aid;build construct;large big;largest biggest;larger bigger;choose select;keep retain
 receive obtain get;film movie
 car automobile;company firm;locate situate;per cent percent;everyone everybody"""
 

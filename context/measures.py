@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+from context.facts import calendar_numbers
 from context.language import normalise
 from context.numerals import NEAR, compatible, numbers_in
 
@@ -100,7 +101,7 @@ _CURRENCY = re.compile(rf"(?<![a-z])(?:{_either(_CURRENCIES)})")
 _UNIT = re.compile(rf"(?<![a-z])(?:{_either(_UNITS)})")
 _PERIOD = re.compile(rf"{_RATE}(?:{_either(_PERIODS)})")
 _ADVERB = re.compile(_either(_ADVERBS))
-_YEARS = range(1000, 2200)  # "2018年" is a date, no duration
+_YEARS = range(1000, 2200)
 
 
 class Measure(NamedTuple):
@@ -110,13 +111,22 @@ class Measure(NamedTuple):
     dimension: str
     unit: str
 
+    @property
+    def is_calendar_year(self) -> bool:
+        """2018年 is a date, no duration: "in 2018" says the same, "2018 months" does not."""
+        return self.dimension == "unit" and self.unit == "year" and self.value in _YEARS
+
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What a text measures: `bound` to a number, and `named` as (dimension, unit) anywhere in it."""
+    """What a text measures: `bound` to a number, and `named` as (dimension, unit) anywhere in it.
+
+    `dated` are its numbers that are years or days, and no amounts.
+    """
 
     bound: frozenset[Measure] = frozenset()
     named: frozenset[tuple[str, str]] = frozenset()
+    dated: frozenset[Decimal] = frozenset()
 
     @classmethod
     def of(cls, text: str) -> Measures:
@@ -135,10 +145,11 @@ class Measures:
             for match in pattern.finditer(plain)
         }
         named |= {("period", match.lastgroup or "") for match in _ADVERB.finditer(plain)}
-        return cls(bound, frozenset(named) | {(measure.dimension, measure.unit) for measure in bound})
+        named |= {(measure.dimension, measure.unit) for measure in bound}
+        return cls(bound, frozenset(named), calendar_numbers(spelt))
 
     def __or__(self, other: Measures) -> Measures:
-        return Measures(self.bound | other.bound, self.named | other.named)
+        return Measures(self.bound | other.bound, self.named | other.named, self.dated | other.dated)
 
     def lent(self) -> Measures:
         """What a title or a table's header says of the numbers below it: units without numbers of its own."""
@@ -147,12 +158,16 @@ class Measures:
     def held_by(self, source: Measures) -> bool:
         """True when the source measures in the same units, wherever these measures name one."""
         periods = {name for name in self.named if name[0] == "period"}
-        return periods <= source.named and all(source._gives(measure) for measure in self.bound)
+        return periods <= source.named and all(
+            source._gives(measure) for measure in self.bound if not measure.is_calendar_year
+        )
 
     def _gives(self, measure: Measure) -> bool:
         if measure in self.bound:
             return True
         if any(own[:2] == measure[:2] for own in self.bound):
+            return False
+        if measure.value in self.dated:
             return False
         # Tables often leave the currency to the reader; a source that names another one contradicts.
         silent = measure.dimension == "currency" and not any(dimension == "currency" for dimension, _ in self.named)
@@ -180,6 +195,6 @@ def _bound(value: Decimal, before: str, after: str) -> list[Measure]:
         ("period", _PERIOD_AFTER.match(after)),
     ):
         unit = (match and match.lastgroup) or ""
-        if unit and not (dimension == "unit" and unit == "year" and value in _YEARS):
+        if unit:
             found.append(Measure(value, dimension, "year" if unit == "pa" else unit))
     return found

@@ -67,6 +67,8 @@ _WORDS = (
     | {word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)}
 )
 
+SMALL_NUMBERS = {word: value for word, value in _WORDS.items() if len(word) > 1}
+
 _THIN_BLANK = re.compile(r"(?<=\d)[\u00a0\u2009\u202f'\u2019](?=\d{3}(?!\d))")  # thousands, the continental way
 _FRACTION_SIGN = re.compile(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])")  # "3½" must not become "31/2"
 _EXPONENT = re.compile(r"(?<=\d)(?=[\u2070\u00b9\u00b2\u00b3\u2074-\u2079])")  # nor "10³" 103
@@ -80,7 +82,11 @@ _NUMBER = re.compile(
     r"|(?P<percent> ?%| ?per ?cent\b))?",
     re.IGNORECASE,
 )
-_TIME = re.compile(r"(?<![\d:.])([01]?\d|2[0-4]):([0-5]\d)(?![\d:])")
+_TIME = re.compile(
+    r"(?<![\d:.,])(?P<hour>[01]?\d|2[0-4])"
+    r"(?:(?::(?P<minute>[0-5]\d)(?![\d:]))(?: ?(?P<half>[ap])\.?m\b\.?)?| ?(?P<half_alone>[ap])\.?m\b\.?)",
+    re.IGNORECASE,
+)
 _WORD_NUMBER = re.compile(
     rf"\b(?:({'|'.join(_TENS)})(?:[- ](one|{'|'.join(_SMALL[:8])}))?|({'|'.join(_SMALL)}|zero|nil"
     # "No one", "the one" and "one of them" are pronouns.
@@ -100,7 +106,7 @@ _HAN_NUMBER = re.compile(
     r"|(?<=百分之)[一二三四五六七八九十])"
 )
 _SIGN = re.compile(
-    r"(?:(?:^|(?<=[\s(:=|,;\u3001]))[-\u2212\u2013]"
+    r"(?:(?:^|(?<=[\s():=|,;\u3001'\"\u2019\u201d]))[-\u2212\u2013]"
     r"|(?<=[\u3400-\u9fff])(?<![年月日号號])[-\u2212]|\b(?:minus|negative) |[负負] ?)"
     r"[€£$¥]?\Z|(?<=[€£$¥])[-\u2212]\Z",
     re.IGNORECASE,
@@ -122,9 +128,8 @@ def numbers_in(plain: str) -> Iterator[Number]:
     ['1250', '-3']
     """
     times = list(_TIME.finditer(plain))
-    for match in times:
-        yield Number(Fact("time", Decimal(int(match[1]) * 100 + int(match[2]))), match.start(), match.end())
-    read = [
+    read = [(_time(match), match) for match in times]
+    read += [
         (_number(match), match)
         for match in _NUMBER.finditer(plain)
         if not any(time.start() <= match.start() < time.end() for time in times)
@@ -135,6 +140,14 @@ def numbers_in(plain: str) -> Iterator[Number]:
         before = plain[max(0, match.start() - NEAR) : match.start()]
         negative = _SIGN.search(before) and not _RANGE.search(before)
         yield Number(fact._replace(value=-fact.value) if negative else fact, match.start(), match.end())
+
+
+def _time(match: re.Match[str]) -> Fact:
+    """Hours * 100 + minutes; with a.m. or p.m. of the whole day: 8:30 p.m. is 2030, and 12 a.m. is 0."""
+    hour, half = int(match["hour"]), (match["half"] or match["half_alone"] or "").casefold()
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return Fact("time", Decimal(hour * 100 + int(match["minute"] or 0)))
 
 
 def _number(match: re.Match[str]) -> Fact:
@@ -160,14 +173,21 @@ def _han_value(numeral: str) -> int:
     plain = numeral.replace("〇", "零").replace("两", "二").replace("兩", "二")
     if all(char in _HAN_DIGITS for char in plain):
         return int("".join(str(_HAN_DIGITS.index(char)) for char in plain))
+    spoken = _HAN_UNITS.get(plain[-2:-1], 0)
+    if spoken >= 100 and plain[-1] in _HAN_DIGITS:  # 一百五 is 150; 105 is 一百零五
+        return _han_value(plain[:-1]) + _HAN_DIGITS.index(plain[-1]) * spoken // 10
     total = section = digit = 0
+    least = 10**4
     for char in plain:
         if char in _HAN_DIGITS:
             digit = _HAN_DIGITS.index(char)
-        elif _HAN_UNITS[char] >= 10**4:
-            total = (total + section + digit) * _HAN_UNITS[char]
-            section = digit = 0
+            continue
+        unit = _HAN_UNITS[char]
+        if unit >= 10**4:
+            total, section, least = (total + section + digit) * unit, 0, 10**4
+        elif unit > least:  # 二十三百 is no 320: what stands before is counted in hundreds
+            section = (section + digit) * unit
         else:
-            section += (digit or 1) * _HAN_UNITS[char]
-            digit = 0
+            section, least = section + (digit or 1) * unit, unit
+        digit = 0
     return total + section + digit

@@ -22,6 +22,9 @@ _SEAM_TOKENS = 4  # what a sentence can save at most by standing next to another
 _LONGEST_CHAIN = 2  # sentences before a pronoun: its name stands there, or the thread is lost
 
 
+Place = tuple[int, int]  # the number of a candidate, and that of a sentence in it
+
+
 class Picking:
     """What was taken of each chunk so far, what it costs, and why other chunks were refused."""
 
@@ -45,23 +48,39 @@ class Picking:
         self._most_per_document = len(scored)
         self._said = SaidBefore()
 
-    def take_all(self, offers: Sequence[tuple[int, int]]) -> None:
-        """Take the sentences at these (chunk, place), best first; ties go to the better chunk, then by place.
+    def take_all(self, offers: Sequence[Place], crowd: frozenset[Place] = frozenset()) -> None:
+        """Take these sentences, best first; ties go to the better chunk, then by place.
 
-        Headings come last: they are taken only where nothing else of their chunk was.
+        Where several documents have something to offer, the first chunks of each come before further ones of any, and
+        before the `crowd`, which repeats others. Headings come last: they are taken only where nothing else of their
+        chunk was.
         """
         ordered = sorted(
             (self._is_heading(index, place), -self.sentences[index][place].score, index, place)
             for index, place in offers
         )
-        if len({self._scored[index].chunk.document_id for index, _ in offers}) > 1:
+        several = len({self._scored[index].chunk.document_id for index, _ in offers}) > 1
+        if several:
             self._most_per_document = self._policy.max_chunks_per_document
+        later = []
         for is_heading, _, index, place in ordered:
-            if is_heading and index in self._taken:
-                continue
-            refusal = self._take(index, place)
-            if refusal is not None:
-                self.refusals.setdefault(index, refusal)
+            if is_heading or (several and ((index, place) in crowd or self._has_had_its_first(index))):
+                later.append((is_heading, index, place))
+            else:
+                self._take_or_refuse(index, place)
+        for is_heading, index, place in later:
+            if not (is_heading and index in self._taken):
+                self._take_or_refuse(index, place)
+
+    def _take_or_refuse(self, index: int, place: int) -> None:
+        refusal = self._take(index, place)
+        if refusal is not None:
+            self.refusals.setdefault(index, refusal)
+
+    def _has_had_its_first(self, index: int) -> bool:
+        """True for a further chunk of a document that has some of its chunks taken."""
+        taken = self._per_document[self._scored[index].chunk.document_id]
+        return index not in self._taken and taken >= self._policy.first_chunks_per_document
 
     def close_gaps(self) -> None:
         """Add each single short sentence that stands between two taken ones."""
@@ -118,11 +137,11 @@ class Picking:
         block = code_block(texts, place)
         if block is not None:
             return self._unsaid(index, block if self._cost(texts, block) <= self._policy.code_tokens else ())
-        header = _header_place(chunk, sentences, place)
-        if header is None and chunk.header is None:
-            header = header_row(texts, place)  # a table that no loader marked, for example in plain text
-        if header is not None:
-            return self._unsaid(index, {header} if self._cost(texts, {header}) <= self._policy.header_tokens else ())
+        header = _header_places(chunk, sentences, place)
+        if chunk.header is None and (found := header_row(texts, place)) is not None:
+            header = frozenset((found,))  # a table that no loader marked, for example in plain text
+        if header:
+            return self._unsaid(index, header if self._cost(texts, header) <= self._policy.header_tokens else ())
         return self._unsaid(index, self._antecedents(texts, place, chunk.heading_path))
 
     def _antecedents(self, texts: Sequence[str], place: int, headings: Sequence[str]) -> range:
@@ -194,9 +213,12 @@ class Picking:
         return self._budget.count(chunk.sentence_text(sentence)) <= self._policy.gap_tokens
 
 
-def _header_place(chunk: Chunk, sentences: Sequence[ScoredSentence], place: int) -> int | None:
-    """The place of the sentence that holds the header of the row at `place`; None where the chunk does not hold it."""
+def _header_places(chunk: Chunk, sentences: Sequence[ScoredSentence], place: int) -> frozenset[int]:
+    """The places of the sentences that hold the header of the row at `place`; none where the chunk does not hold it.
+
+    The header of a table in a PDF has a line for each line of its column labels, and a line is a sentence.
+    """
     header = chunk.header
     if header is None or not sentences[place].sentence.is_row:
-        return None
-    return next((at for at, item in enumerate(sentences) if item.sentence.span.contains(header)), None)
+        return frozenset()
+    return frozenset(at for at, item in enumerate(sentences) if item.sentence.span.overlaps(header))

@@ -19,11 +19,11 @@ from itertools import count, pairwise
 
 from context.marks import neutralise_marks
 from context.templates import WORDINGS, Wording
+from domain.documents import CELL_SEPARATOR
 from domain.search import GAP, Evidence
 
 _LEAST_DIGITS = 2  # of a nonce: one token; collisions are excluded by looking, not by luck
 _LONGEST_LABEL_PART = 60  # characters of a title or heading: glue must not cost more than the sentence it explains
-_CELL = " | "
 
 # Blanks in these patterns are bounded or anchored: a document of nothing but blanks must cost linear time.
 _FENCE = re.compile(r"[<\uff1c](?=\s*+(?:/\s*+)?evidence)", re.IGNORECASE)
@@ -115,7 +115,7 @@ def _body(item: Evidence, previous: Evidence | None) -> str:
     parts = [item.part(span) for span in spans]
     body = parts[0] if parts else ""
     for before, after in pairwise(parts):
-        body += ("\n" if _CELL in before and _CELL in after else GAP) + after
+        body += ("\n" if CELL_SEPARATOR in before and CELL_SEPARATOR in after else GAP) + after
     return body
 
 

@@ -8,7 +8,8 @@ over, a shorter one behind it may still fit.
 A sentence torn from its place can be unreadable, so four kinds of glue are bought when they are cheap: the sentence
 before one that opens with a pronoun or a connective, the single short sentence between two that were taken, the header
 row of a table, and the rest of a fenced block of code. What is already said (the same span, or the same words, numbers
-and names) is not bought twice.
+and names) is not bought twice; nor can what is said over and over crowd out the one that says otherwise
+(`copies.py`).
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from context.budget import TokenBudget
-from context.drafts import draft_evidence, sentences_of
-from context.picking import Picking
+from context.copies import are_crowd
+from context.picking import Picking, Place
 from context.selection_policy import SelectionPolicy
 from context.templates import Wording
 from domain.context import Dropped
 from domain.documents import Chunk
 from domain.search import Evidence, ScoredChunk, ScoredSentence
 
-__all__ = ["EvidenceSelector", "Selection", "SelectionPolicy", "draft_evidence", "sentences_of"]
-
+_LEAST_SHARE = 0.1  # of the best score: the copies of what is weaker take next to nothing from anybody
 _REMEMBERED = 100_000  # sizes of chunks, some 10 MB
 
 
@@ -49,25 +49,37 @@ class EvidenceSelector:
     def select(self, scored: Sequence[ScoredChunk], ceiling: int, wording: Wording) -> Selection:
         """The evidence that fits `ceiling` tokens; `scored` is best first. An empty selection is a valid answer."""
         picking = Picking(scored, ceiling, wording, self._budget, self._policy)
-        picking.take_all(self._worth(scored, picking.sentences))
+        picking.take_all(*self._worth(scored, picking.sentences))
         picking.close_gaps()
         evidence = sorted(picking.drafts.items(), key=lambda entry: (-_strength(entry[1]), entry[0]))
         return Selection(tuple(draft for _, draft in evidence), self._dropped(scored, picking))
 
     def _worth(
         self, scored: Sequence[ScoredChunk], sentences: Sequence[Sequence[ScoredSentence]]
-    ) -> list[tuple[int, int]]:
-        """The (chunk, place) of each sentence that is worth its tokens."""
+    ) -> tuple[list[Place], frozenset[Place]]:
+        """The sentences that are worth their tokens, and which of them only repeat what others say."""
         places = [(index, place) for index, own in enumerate(sentences) for place in range(len(own))]
-        scores = [sentences[index][place].score for index, place in places]
+        places.sort(key=lambda at: -sentences[at[0]][at[1]].score)
 
-        def tokens(at: int) -> int:
-            index, place = places[at]
-            return self._budget.count(scored[index].chunk.sentence_text(sentences[index][place].sentence))
+        def text_of(at: Place) -> str:
+            return scored[at[0]].chunk.sentence_text(sentences[at[0]][at[1]].sentence)
 
-        has_scale = self._policy.scaled and any(item.sentences for item in scored)
-        worth = self._policy.worth(scores, tokens) if has_scale else self._policy.near_best(scores)
-        return [place for place, wanted in zip(places, worth, strict=True) if wanted]
+        def worth(some: Sequence[Place]) -> set[Place]:
+            scores = [sentences[index][place].score for index, place in some]
+            if not (self._policy.scaled and any(item.sentences for item in scored)):
+                wanted = self._policy.near_best(scores)
+            else:
+                wanted = self._policy.worth(scores, lambda at: self._budget.count(text_of(some[at])))
+            return {place for place, is_wanted in zip(some, wanted, strict=True) if is_wanted}
+
+        least = _LEAST_SHARE * max((one.score for own in sentences for one in own), default=0.0)
+        heard = [at for at in places if sentences[at[0]][at[1]].score >= least]
+        crowd = frozenset(at for at, is_crowd in zip(heard, are_crowd(map(text_of, heard)), strict=True) if is_crowd)
+        found = worth(places)
+        if crowd:  # each sentence beside the others as if they had no copies
+            repeating = {index for index, _ in crowd}
+            found |= worth([at for at in places if at[0] not in repeating])
+        return sorted(found), crowd
 
     def _dropped(self, scored: Sequence[ScoredChunk], picking: Picking) -> tuple[Dropped, ...]:
         return tuple(

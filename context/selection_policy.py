@@ -24,6 +24,7 @@ class SelectionPolicy:
     scaled: bool = True
     max_chunks: int = 12  # marks beyond a dozen are neither read nor cited
     max_chunks_per_document: int = 8  # where other documents have evidence too; 3 cost 5 points on long articles
+    first_chunks_per_document: int = 3  # before those of other documents have had their turn
     predecessor_tokens: int = 48  # a sentence of ordinary length; a longer one costs more than the pronoun is worth
     gap_tokens: int = 12  # the gap sign and the seam cost about as much as such a sentence
     header_tokens: int = 80  # a header row of some ten columns
@@ -32,7 +33,9 @@ class SelectionPolicy:
     @classmethod
     def fill(cls) -> SelectionPolicy:
         """No stop rule: take the best sentences until the ceiling binds, for measuring recall at a given budget."""
-        return cls(0.0, -math.inf, 0.0, max_chunks=10_000, max_chunks_per_document=10_000)
+        return cls(
+            0.0, -math.inf, 0.0, max_chunks=10_000, max_chunks_per_document=10_000, first_chunks_per_document=10_000
+        )
 
     def without_scale(self) -> SelectionPolicy:
         """The policy for scores of an unknown scale: nothing is too weak to be sent, beside nothing better."""

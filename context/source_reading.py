@@ -8,6 +8,8 @@ from context.units import CONTENT, Unit
 
 AGENT_MARKS = frozenset(("by", "由", "被"))  # what stands before the one who did it
 
+SENTENCE_ENDS = frozenset(".!?。！？\n")
+
 
 class SourceReading:
     """A source's units with where each of them stands, ready for claims."""
@@ -34,3 +36,15 @@ class SourceReading:
         """All units between two content units, given by ordinal; -1 is the beginning."""
         start = self.places[left] + 1 if left >= 0 else 0
         return self.units[start : self.places[right]]
+
+    def small_after(self, ordinal: int) -> tuple[Unit, ...]:
+        """The units behind a content unit, up to the next one."""
+        end = self.places[ordinal + 1] if ordinal + 1 < len(self.places) else len(self.units)
+        return self.units[self.places[ordinal] + 1 : end]
+
+    def sentence_before(self, ordinal: int) -> tuple[Unit, ...]:
+        """The units of a content unit's sentence that stand before it."""
+        start = end = self.places[ordinal]
+        while start and self.units[start - 1].key not in SENTENCE_ENDS:
+            start -= 1
+        return self.units[start:end]

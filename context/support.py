@@ -1,10 +1,11 @@
 """Does a quote support a claim? Decided by rule, without a second model call, and on the side of doubt.
 
 A copy is supported. Anything else must be a reading of the quote: every word, name, number and date of the claim stands
-in it, in its order or in one that means the same (context/reading.py); numbers keep their value, currency, unit and
-period (context/facts.py, context/measures.py); passages in quotation marks stand in it word for word; and no word that
-one side negates, limits or reverses is stated by the other (context/contradiction.py). Title and headings may lend the
-claim its opening, a table's header the names of its columns.
+in it, in its order or in one that means the same (context/reading.py), with what it belongs to (context/left_out.py);
+numbers keep their value, currency, unit and period, ranges both ends (context/facts.py, measures.py, ranges.py);
+passages in quotation marks stand in it word for word; and no word that one side negates, limits or reverses is stated
+by the other (context/contradiction.py). A question says nothing. Title and headings may lend the claim its opening, a
+table's header the names of its columns.
 
 A claim that passes can still be wrong (no rule reads), one that fails is worth a look.
 """
@@ -21,11 +22,12 @@ from context.facts import Fact, facts_of, scaled, years_of
 from context.language import normalise
 from context.marks import MARKS, neutralise_marks
 from context.measures import Measures
+from context.ranges import Ranges
 from context.reading import says
 from context.source_reading import SourceReading
 from context.table_rows import TableRow
+from context.turns import Turns
 from context.units import Unit, content_of, units_of
-from context.word_classes import Turns
 
 _SHORTEST_QUOTATION = 4  # characters; shorter marks are emphasis
 _QUOTATIONS = re.compile(
@@ -34,12 +36,15 @@ _QUOTATIONS = re.compile(
 )
 _BRACKETS = re.compile(r"[\[\](){}【】〔〕^]")
 _SENTENCE_BEFORE = re.compile(r"(?:[.!?;] |[。!?;])\Z")
+_QUESTION = re.compile(r"[?？][\s\"'”’」』)）*_]*\Z")
 _ENDS = " .!?。！？；;:*"
 _LIST_MARK = re.compile(r"^[-*•]\s+")
 # "According to the handbook, ..." says where it stands, which the mark says too; English ones are stop words.
 _REPORTING = re.compile(
     r"^\s*(?:[根依]?[据據]|按照?|参照)(?:该|該|本|此|这份|這份)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|合同)(?:的?记载|的?記載|所述)?[，,:：]?"
-    r"|^\s*(?:该|該|本|此)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|文)(?:中|里|裡)?(?:写道|寫道|指出|显示|顯示|提到|说|說|记载|記載)[，,:：]?"
+    r"|^\s*(?:the|this)\s+(?:text|passage)\s+(?:also\s+)?(?:says|states|mentions|notes)\b(?:\s+that\b)?[,:]?"
+    r"|^\s*(?:该|該|本|此)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|文)(?:中|里|裡)?(?:写道|寫道|指出|显示|顯示|提到|说|說|记载|記載)[，,:：]?",
+    re.IGNORECASE,
 )
 
 
@@ -65,6 +70,10 @@ class Claim:
         return Measures.of(self.text)
 
     @cached_property
+    def ranges(self) -> Ranges:
+        return Ranges(self.text)
+
+    @cached_property
     def stance(self) -> Stance:
         return Stance.of(self.text, frozenset(unit.key for unit in self.units))
 
@@ -79,6 +88,11 @@ class Claim:
     @cached_property
     def copy(self) -> str:
         return _copy(self.text)
+
+    @property
+    def asks(self) -> bool:
+        """It is a question, and says nothing."""
+        return bool(_QUESTION.search(self.text))
 
     @property
     def is_empty(self) -> bool:
@@ -118,6 +132,10 @@ class Source:
         return Measures.of(self.quote) | Measures.of(f"{self.glue}\n{self.header}").lent()
 
     @cached_property
+    def ranges(self) -> Ranges:
+        return Ranges(self.quote)
+
+    @cached_property
     def stance(self) -> Stance:
         return Stance.of(self.quote, frozenset(unit.key for unit in self.reading.units))
 
@@ -135,14 +153,19 @@ class Source:
     def copy(self) -> str:
         return _copy(self.quote)
 
+    @property
+    def asks(self) -> bool:
+        return "?" in self.quote or "？" in self.quote
+
 
 def supports(claim: Claim, source: Source) -> bool:
     """True when the source is what the claim copies, or says what it says; False for a claim without content."""
-    if claim.is_empty:
+    if claim.is_empty or (claim.asks and not _QUESTION.search(source.quote)):
         return False
     return copies(claim, source) or (
         _is_read_in(claim, source)
         and strict_parts_hold(claim, [source])
+        and not claim.ranges.cut_from(source.ranges)
         and not claim.stance.contradicts(source.stance)
     )
 
@@ -157,6 +180,8 @@ def copies(claim: Claim, source: Source) -> bool:
 
 def strict_parts_hold(claim: Claim, sources: Sequence[Source]) -> bool:
     """True when the sources together hold all numbers, units and quotations of the claim and all words that turn it."""
+    if claim.asks and not any(source.asks for source in sources):
+        return False
     if any(claim.copy and claim.copy in source.copy for source in sources):
         return True
     known: frozenset[Fact] = frozenset().union(*(source.facts for source in sources))

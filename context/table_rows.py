@@ -12,8 +12,7 @@ from decimal import Decimal
 
 from context.facts import Fact, scaled
 from context.units import Unit, content_of, units_of
-
-_CELL = " | "
+from domain.documents import CELL_SEPARATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class TableRow:
     @classmethod
     def of(cls, row: str, header: str) -> TableRow | None:
         """None where the two are not rows of equally many cells."""
-        cells, names = row.split(_CELL), header.split(_CELL)
+        cells, names = row.split(CELL_SEPARATOR), header.split(CELL_SEPARATOR)
         if len(cells) < 2 or len(cells) != len(names) or "\n" in row.strip() or row.strip() == header.strip():
             return None
         return cls(tuple(_keys(cell, header) for cell in cells), tuple(_keys(name) for name in names))

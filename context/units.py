@@ -4,7 +4,8 @@ Two sentences are compared unit by unit (context/reading.py). A unit is a word i
 one Han character, or a number or date with its value, however it is written: "5 March 2020" and "2020-03-05" are one
 unit, and so are "3.5 million" and "350万". A unit of measurement right behind a number is part of the number, and is
 compared elsewhere (context/measures.py). Function words are left out, except those that turn or join: prepositions,
-possessives, forms of "be", conjunctions and punctuation, which are kept as links and breaks.
+possessives, forms of "be", conjunctions and punctuation, which are kept as links and breaks. Pronouns,
+auxiliaries and Han characters that say nothing are kept as fillers, for they open clauses and part words.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from context.language import HAN, STOP_WORDS
 from context.measures import end_of_measure
 from context.numerals import compatible
 
-Kind = Literal["word", "name", "han", "number", "date", "link", "break"]
+Kind = Literal["word", "name", "han", "number", "date", "link", "break", "filler"]
 CONTENT: frozenset[Kind] = frozenset(("word", "name", "han", "number", "date"))
 
 
@@ -55,14 +56,34 @@ LINKS = frozenset(
 _BREAKS = frozenset(
     "and but while whereas which who whom whose that or because although though so nor if unless".split()
 )
-_BE = frozenset("is are was were be been being".split())
+# Who speaks, who is spoken to and of, as classes: "we" and "our" are one.
+_PERSONS = {
+    word: person
+    for person, words in (
+        ("we", "i we me us my our ours myself ourselves"),
+        ("you", "you your yours yourself yourselves"),
+        ("he", "he him his himself"),
+        ("she", "she her hers herself"),
+        ("they", "it they its their them theirs itself themselves"),
+    )
+    for word in words.split()
+}
+_AUXILIARIES = frozenset("will would shall should can could may might must cannot has have had do does did".split())
+PERSONS = frozenset(_PERSONS.values())
+VERBAL = frozenset(("be", "aux"))
+_FORMS_OF_BE = frozenset("is are was were be been being".split())
+BE = frozenset(("be",))
+OWNER_MARKS = frozenset(("'s", "的"))
+_NO_PREPOSITIONS = OWNER_MARKS | BE
 _HAN_LINKS = frozenset("的由被把对對从從向给給比将將以于於在自")
 _HAN_FILLERS = frozenset("了是和与與及就而且但其此这這那吗嗎呢吧啊们們之等着著过過为為个個")
-# Said of a source, not by it; and what is compared as the period of a number.
+# Said of a source, unless they are written as names: "the United States".
+_REPORTING = frozenset("states document documents source evidence answer".split())
+# Said beside what is said; and what is compared as the period of a number.
 _UNSAID = frozenset(
     map(
         base_form,
-        """also mention text passage percent per cent pcm annum hourly daily weekly monthly quarterly yearly
+        """also percent per cent pcm annum hourly daily weekly monthly quarterly yearly
         annual annually mr mrs ms dr prof""".split(),
     )
 )
@@ -95,6 +116,11 @@ def content_of(units: Sequence[Unit]) -> list[Unit]:
     return [unit for unit in units if unit.kind in CONTENT]
 
 
+def prepositions(units: Sequence[Unit]) -> frozenset[str]:
+    """The prepositions among these units."""
+    return frozenset(unit.key for unit in units if unit.kind == "link") - _NO_PREPOSITIONS
+
+
 def _words(plain: str, start: int, end: int) -> list[Unit]:
     units = (_unit(match, plain) for match in _TOKEN.finditer(plain, start, end))
     return [unit for unit in units if unit is not None]
@@ -113,9 +139,9 @@ def _unit(match: re.Match[str], plain: str) -> Unit | None:
     return _word(text, plain[max(0, match.start() - 2) : match.start()])
 
 
-def _han(char: str) -> Unit | None:
+def _han(char: str) -> Unit:
     if char in _HAN_FILLERS:
-        return None
+        return Unit("filler", char)
     return Unit("link" if char in _HAN_LINKS else "han", char)
 
 
@@ -123,12 +149,17 @@ def _word(text: str, before: str) -> Unit | None:
     plain = text.casefold()
     if plain in _BREAKS:
         return Unit("break", plain)
-    if plain in LINKS or plain in _BE:
-        return Unit("link", "be" if plain in _BE else plain)
+    if plain in _PERSONS and (text == "I" or not text.isupper()):  # "the IT department" names one
+        return Unit("filler", _PERSONS[plain])
+    if plain in _AUXILIARIES:
+        return Unit("filler", "aux")
+    if plain in LINKS or plain in _FORMS_OF_BE:
+        return Unit("link", "be" if plain in _FORMS_OF_BE else plain)
     key = base_form(plain)
     # The first word of a sentence has a capital whatever it is.
     is_name = text[0].isupper() and bool(before.strip(" \"'(“‘「")) and before.strip()[-1:] not in ".!?。"
-    if (plain in STOP_WORDS or key in _UNSAID) and not (is_name and text.isupper() and text != "I"):
+    said = is_name and ((text.isupper() and text != "I") or plain in _REPORTING)
+    if (plain in STOP_WORDS or key in _UNSAID) and not said:
         return None
     return Unit("name" if is_name or (text.isupper() and len(text) > 1) else "word", key)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_CELL = re.compile(r" \| |\t|^\||\|$")
+from domain.documents import CELL_SEPARATOR
+
+_CELL = re.compile(rf"{re.escape(CELL_SEPARATOR)}|\t|^\||\|$")
 _RULE = re.compile(r"[\s|:+-]+")  # the line under the header of a Markdown table
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 

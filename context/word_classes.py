@@ -1,21 +1,16 @@
-"""Small words that turn a sentence round: negations, comparatives, quantifiers, conditions, opposites.
+"""Small words that turn a sentence round: negations, comparatives, quantifiers, conditions, hedges, opposites.
 
-A share of found words cannot see them ("less than 500" and "more than 500" share all but one), so they are compared as
-classes: a claim may use none that its quote does not use, and may not drop one whose words it repeats.
+Lists only; how two texts are compared by them is context/turns.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
-
-from context.language import HAN, normalise, stem
 
 _N = r"(?= ?[€£$¥]?\d| (?:one|two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|half|a hundred|a thousand)\b)"
 # Order matters: the first class that matches at a place takes the words, so "no more than" is no negation.
 _CLASSES = {
-    "ignored": r"\bno doubt\b|\b(?:at|after|above) all\b"
+    "ignored": r"\bno doubt\b|\b(?:after|above) all\b|\bat all(?!,? [a-z\d])"
     r"|不[但同断斷管论論]|[无無][论論线線]|非常|未[来來]|[没沒]收",
     "not_only": r"\bnot (?:only|just|merely)\b|不[仅僅]|不只",
     "at_least": r"[≥≧⩾]|\bat least\b|\b(?:no|not) (?:less|fewer|earlier|lower) than\b|\bminimum\b"
@@ -29,12 +24,14 @@ _CLASSES = {
     "half": r"\bhalf\b|\bhal(?:f|ve)\w*|一半|[减減]半",
     "multiple": r"\bdoubl\w+|\btwice\b|\btripl\w+|\bthrice\b|倍",
     "part": r"\b(?:third|quarter|fraction)s? of\b|分之",
+    "usually": r"\b(?:usual|general|typical|normal|frequent)ly\b|\boften\b|通常|往往|[经經]常|一般",
     "before": r"\bbefore\b|\bprior to\b|之前|以前",
     "after": r"\bafter\b|之[后後]|以[后後]",
     "until": r"\buntil\b|\btill\b|为止",
     "if": r"\bif\b|\bprovided that\b|\bas long as\b|\bin case\b|如果|假如|倘若|只要|(?<![\u3400-\u9fff])若(?!干)",
     "unless": r"\bunless\b|除非",
-    "except": r"\bexcept\w*|\bexclud\w*|\bexclusive of\b|\bother than\b|\bapart from\b|不包括|不[包]?含|除[了外]",
+    "except": r"\bexcept\w*|\bexclud\w*|\bexclusive of\b|\bother than\b|\bapart from\b"
+    r"|不包括|不[包]?含|除(?!此)了?(?=[^，。；]{1,20}[外，][^。；]{0,20}?[都均皆])",
     "include": r"\binclud\w*|\binclusive\b|包括|包含",
     "all": r"\b(?:all|every|each|everyone|everybody|everything|always|whole)\b|\bentire\w*"
     r"|全部|所有|全[体體]|一切|[总總]是",
@@ -42,8 +39,15 @@ _CLASSES = {
     "most": r"\b(?:most|mostly|mainly|majority)\b|大多|多数|多數|主要",
     "many": r"\bmany\b|许多|許多|很多",
     "few": r"\bfew\b|少数|少數",
-    "maybe": r"\b(?:might|could|possibly|perhaps|probably|likely|presumably|seem\w*|appear(?:s|ed)? to)\b"
-    r"|可能|也许|也許|或许|或許|似乎|疑似",
+    "or": r"\bor\b|(?<!间)或(?![许許])者?",
+    "may": r"\bmay\b(?!,? \d)(?<!\bin may)(?<!\bof may)(?!(?<=\d may)(?:[,.;:)]|\Z| (?:and|to|until)\b))|\bcan\b"
+    r"|可以|(?<![许許认认不])可(?![能靠见見爱愛怕口观觀惜])",
+    "should": r"\bshould\b|[应應][该該]",
+    "would": r"\bwould\b",
+    "deputy": r"\b(?:deputy|vice|assistant|associate)\b|副",
+    "acting": r"\b(?:acting|interim|honorary)\b|代理|名[誉譽]",
+    "maybe": r"\b(?:might|could|possibly|perhaps|probably|likely|presumably|apparent(?:ly)?|seem\w*)\b"
+    r"|\bappear(?:s|ed)? to\b|可能|也许|也許|或许|或許|似乎|疑似",
     "claimed": r"\b(?:claim(?:s|ed|ing)?|believ\w+|think|thinks|thought|argu(?:e|es|ed|ing)|suspect\w*|expect\w*"
     r"|intend\w*|plan(?:s|ned)? to|hop(?:e|es|ed) to|attempt\w* to|tr(?:y|ies|ied) to|propos\w+|predict\w*"
     r"|former(?:ly)?)\b"
@@ -61,20 +65,17 @@ _CLASSES = {
     "not": r"≠|n't\b|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
     r"|[从從]不|[从從]未|[没沒]有|[并並][不未]|[不没沒未无無勿]|非(?!洲)",
 }
-_WORD = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))
-_NEGATIONS = frozenset({"false", "alleged", "hardly", "deny", "refuse", "fail", "not"})
+TURNING = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))
+NEGATIONS = frozenset({"false", "alleged", "hardly", "deny", "refuse", "fail", "not"})
 # A quote that says one of these says nothing without it.
-_NEVER_DROPPED = frozenset({"if", "unless", "false", "alleged", "hardly", "deny", "refuse"})
+NEVER_DROPPED = frozenset({"if", "unless", "except", "false", "alleged", "hardly", "deny", "refuse"})
+# These turn a sentence even where nothing follows them: "what it would be".
+ALONE = frozenset({"not", "may", "should", "would", "maybe"})
 # What holds of all, with or without the word, still holds.
-_DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"})
-_LENT = frozenset(_CLASSES) - _NEGATIONS - {"if", "unless"}
-_SCOPE = re.compile(r"(?:[^,;.:!?，；。：！？]|(?<=\d)[.,](?=\d)){0,80}")
-_SCOPE_WORDS = {"not": 8, "fail": 4, "except": 4}
-_LEAST_SCOPE = 2
-_TOKEN = re.compile(rf"[{HAN}]|\d+(?:,\d{{3}})*(?:\.\d+)?|[^\W\d{HAN}]+")
-_FILLERS = frozenset("a an the of to be been any have has than is are was were that 的 了 是 于 於 以 有 被 得".split())
+DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"})
+LENT = frozenset(_CLASSES) - NEGATIONS - {"if", "unless"}
 
-_OPPOSITES = tuple(
+OPPOSITES = tuple(
     (re.compile(one), re.compile(other))
     for one, other in (
         (
@@ -115,81 +116,3 @@ _OPPOSITES = tuple(
         (r"\bemployers?\b|雇主", r"\bemployees?\b|雇[员員]"),
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """The words of a text that turn its meaning, each with the words it bears on."""
-
-    labels: tuple[str, ...] = ()
-    scopes: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    tokens: frozenset[str] = frozenset()
-    sides: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def of(cls, text: str) -> Turns:
-        plain = normalise(text)
-        found = [match for match in _WORD.finditer(plain) if match.lastgroup != "ignored"]
-        labels = tuple(match.lastgroup or "" for match in found)
-        return cls(
-            labels=labels,
-            scopes=tuple(
-                (label, _scope(plain, match.end(), label)) for label, match in zip(labels, found, strict=True)
-            ),
-            tokens=frozenset(_tokens(plain)),
-            sides=tuple(
-                (pair, side)
-                for pair, patterns in enumerate(_OPPOSITES)
-                for side, pattern in enumerate(patterns)
-                for _ in pattern.finditer(plain)
-            ),
-        )
-
-    def __or__(self, other: Turns) -> Turns:
-        return Turns(
-            self.labels + other.labels,
-            self.scopes + other.scopes,
-            self.tokens | other.tokens,
-            self.sides + other.sides,
-        )
-
-    def added_to(self, source: Turns, lent: frozenset[str] = frozenset()) -> bool:
-        """True when these words say "not", "more than", "all"... where the source, or what it is lent, does not."""
-        unknown = set(self.labels) - set(source.labels) - (lent & _LENT)
-        negations = sum(label in _NEGATIONS for label in self.labels)
-        numbers = {(label, words[0]) for label, words in self.scopes if words and words[0][0].isdigit()}
-        known = {(label, word) for label, words in source.scopes for word in words[:1]}
-        swapped = {pair for pair in numbers if pair not in known and pair[0] in source.labels}
-        return bool(unknown or swapped or negations > sum(label in _NEGATIONS for label in source.labels))
-
-    def drops(self, source: Turns) -> bool:
-        """True when these words repeat what the source negates, limits or makes depend on something, without that."""
-        for label, words in source.scopes:
-            if label in self.labels or label in _DROPPABLE:
-                continue
-            if label in _NEVER_DROPPED or self.tokens.intersection(words) or (label == "not" and not words):
-                return True
-        return False
-
-    def opposes(self, source: Turns) -> bool:
-        """True when these words hold one of two opposites where the source holds the other.
-
-        "Dogs must be kept; cats need consent" opposes "Dogs may be kept; cats need consent", which has a duty too.
-        """
-        mine, theirs = Counter(self.sides), Counter(source.sides)
-        return any(
-            theirs[pair, 1 - side] > (mine[pair, 1 - side] if theirs[pair, side] else 0)
-            for pair, side in mine
-            if mine[pair, side] > theirs[pair, side]
-        )
-
-
-def _scope(plain: str, start: int, label: str) -> tuple[str, ...]:
-    """The first content words behind a word of a class, up to the next punctuation mark."""
-    match = _SCOPE.match(plain, start)
-    most = _SCOPE_WORDS.get(label, _LEAST_SCOPE)
-    return tuple(token for token in _tokens(match[0] if match else "") if token not in _FILLERS)[:most]
-
-
-def _tokens(plain: str) -> list[str]:
-    return [stem(token.replace(",", "")) for token in _TOKEN.findall(plain)]

@@ -54,6 +54,10 @@ class Limits:
             if value is not None and value < 0:
                 raise UsageError(f"{name} is {value}; a limit is 0 or more, or left out.")
 
+    @property
+    def bounds_storage(self) -> bool:
+        return self.documents is not None or self.characters is not None
+
     def to_dict(self) -> dict[str, int | None]:
         return asdict(self)
 
@@ -110,6 +114,15 @@ class KeyInfo:
             "origins": list(self.origins),
             "limits": self.limits.to_dict(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as the store knows it: with the sha256 of the whole key and the tenant it belongs to."""
+
+    info: KeyInfo
+    secret_hash: str
+    tenant: Tenant
 
 
 @dataclass(frozen=True, slots=True)

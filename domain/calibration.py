@@ -149,8 +149,10 @@ class CalibrationReport:
 
     `outcome` says what became of it: it replaced the stored one, that one was kept, or it would have replaced it in a
     run that was dry; `reason` says why. `losses` maps targets to the evidence loss that thresholds fitted for them had
-    on the held-out questions, None where there were too few questions to fit one. `skipped` counts answerable questions
-    whose evidence retrieval did not find: no threshold can change that.
+    on the held-out questions, None where there were too few questions to fit one; `loss_interval` is the 95 % interval
+    of that for the calibration's own target. `skipped` counts answerable questions whose evidence retrieval did not
+    find: no threshold can change that. `warnings` are sentences about what the thresholds do not promise, and what to
+    do.
     """
 
     collection: str
@@ -159,7 +161,9 @@ class CalibrationReport:
     before: ScoringQuality
     calibration: Calibration
     losses: Mapping[str, float | None] = field(default_factory=lambda: MappingProxyType({}))
+    loss_interval: tuple[float, float] | None = None
     skipped: int = 0
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -169,6 +173,8 @@ class CalibrationReport:
             "before": self.before.to_dict(),
             "after": self.calibration.quality.to_dict(),
             "evidence_loss_at_target": dict(self.losses),
+            "evidence_loss_interval": list(self.loss_interval) if self.loss_interval else None,
             "questions_without_retrieved_evidence": self.skipped,
+            "warnings": list(self.warnings),
             "calibration": self.calibration.to_dict(),
         }

@@ -15,6 +15,8 @@ from typing import Any
 
 from domain.errors import DomainError
 
+CELL_SEPARATOR = " | "  # between the cells of a row, as loaders write tables; by it a row is known again
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:

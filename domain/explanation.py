@@ -4,7 +4,8 @@ Every token of the question has one unit of attention a head to give, over all c
 key that takes what fits nowhere. So a weight is a share of that unit, `coverage` is what stays in this document, and
 weights that are summed over the question's tokens ("mass") lie between 0 and the number of those tokens.
 
-A score is the logistic function of what its parts add up to, before the calibration of a collection maps it.
+A sentence's raw score is the logistic function of what its parts add up to. Its score is that, mapped: by the map that
+comes with the weights for the question's language, or by the calibration of the collection, where there is either.
 
 All weights, scores and parts are rounded to four decimals when an explanation is made.
 """
@@ -64,7 +65,8 @@ class AttendedSentence:
     """A sentence of the document with its relevance score; `document.text[span] == text`.
 
     weights: (H,), the mass of its tokens in each head; over the sentences of a chunk they add up to the chunk's.
-    parts: by name, the log-odds that its score adds up from before a calibration; empty where the reranker names none.
+    raw_score: the score before it was mapped, in 0..1. parts: by name, the log-odds that the raw score adds up from;
+    None and empty where the reranker names none.
     """
 
     span: Span
@@ -72,15 +74,17 @@ class AttendedSentence:
     score: float
     weights: tuple[float, ...]
     parts: Mapping[str, float] = field(default_factory=dict)
+    raw_score: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        flat = {"text": self.text, "score": self.score, "weights": list(self.weights), "parts": dict(self.parts)}
+        scores = {"score": self.score, "raw_score": self.raw_score}
+        flat = {"text": self.text, **scores, "weights": list(self.weights), "parts": dict(self.parts)}
         return {**self.span.to_dict(), **flat}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AttendedSentence:
         span, weights = Span.from_dict(data), tuple(data["weights"])
-        return cls(span, data["text"], data["score"], weights, dict(data["parts"]))
+        return cls(span, data["text"], data["score"], weights, dict(data["parts"]), data["raw_score"])
 
 
 @dataclass(frozen=True, slots=True)

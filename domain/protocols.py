@@ -1,4 +1,4 @@
-"""The seams: what a part must do to take a built-in's place.
+"""The seams of the stages: what a part must do to take a built-in's place.
 
 A new part is one file. Name it as "module:attribute" in the settings, register it as an entry point, or hand it
 to `open_engine(...)`; prove it by inheriting the matching suite of `fovea.testing`.
@@ -6,28 +6,14 @@ to `open_engine(...)`; prove it by inheriting the matching suite of `fovea.testi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from domain.asking import AskOptions
-from domain.batches import BatchInfo, BatchItem, ItemResult, NewBatch
 from domain.context import Context
 from domain.documents import Chunk, Document, LoadedDocument, Passage
-from domain.jobs import CollectionInfo, DocumentInfo, ErrorInfo, Job, NewJob, Receipt, Turn
-from domain.search import (
-    Candidate,
-    Encoding,
-    Filters,
-    FloatArray,
-    Hit,
-    Query,
-    QueryTerm,
-    ScoredChunk,
-    StoredChunk,
-    TokenVectors,
-)
+from domain.search import Candidate, Encoding, FloatArray, Hit, Query, QueryTerm, ScoredChunk, TokenVectors
 
 
 class DocumentLoader(Protocol):
@@ -57,6 +43,14 @@ class TokenCounter(Protocol):
     def name(self) -> str: ...
 
     def count(self, text: str) -> int: ...
+
+
+class BatchTokenCounter(TokenCounter, Protocol):
+    """Counts many texts at once, as cutting a document needs it."""
+
+    def count_batch(self, texts: Sequence[str]) -> list[int]:
+        """`count` of each text."""
+        ...
 
 
 @runtime_checkable
@@ -203,212 +197,3 @@ class ContextBuilder(Protocol):
 
 class Retriever(Protocol):
     def search(self, query: Query, k: int) -> list[Candidate]: ...
-
-
-class DocumentStore(Protocol):
-    """The only truth: documents, chunks and vectors, in SQL. Bound to one tenant; foreign ids do not exist for it.
-
-    Every write bumps the generation of its collection inside the same transaction and returns the new generation.
-    """
-
-    def ensure_collection(self, name: str) -> None: ...
-
-    def create_collection(self, name: str) -> CollectionInfo:
-        """Raises UsageError with code "collection_exists"."""
-        ...
-
-    def list_collections(self) -> list[CollectionInfo]: ...
-
-    def delete_collection(self, name: str) -> None:
-        """Raises NotFound."""
-        ...
-
-    def check_encoder(self, collection: str, model_id: str, dim: int, codec_id: str) -> None:
-        """Record the encoder on first use; raise IndexModelMismatch when the collection holds vectors of another."""
-        ...
-
-    def content_state(self, collection: str, source: str) -> tuple[str, str] | None:
-        """(content_hash, recipe) of the live version of a source; None where there is none."""
-        ...
-
-    def replace(
-        self,
-        collection: str,
-        document: Document,
-        chunks: Sequence[Chunk],
-        vectors: FloatArray,
-        token_blobs: Sequence[bytes | None],
-    ) -> tuple[int, tuple[int, ...]]:
-        """Store a complete version and retire the old one in one transaction; (generation, retired keys)."""
-        ...
-
-    def record_failure(self, collection: str, document_id: str, source: str, error: ErrorInfo) -> None:
-        """Note that the newest version of a source failed; a live older version stays as it is."""
-        ...
-
-    def delete(self, document_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
-        """Delete documents; retired chunk keys by collection. Raises NotFound before anything is deleted."""
-        ...
-
-    def list_documents(
-        self, collection: str | None = None, limit: int = 100, after: str | None = None
-    ) -> list[DocumentInfo]:
-        """Documents by ascending id, starting behind `after`."""
-        ...
-
-    def get_document(self, document_id: str) -> Document:
-        """Raises NotFound."""
-        ...
-
-    def get_info(self, document_id: str) -> DocumentInfo:
-        """Raises NotFound."""
-        ...
-
-    def get_chunks(self, collection: str, keys: Sequence[int], with_tokens: bool = True) -> dict[int, StoredChunk]:
-        """Live chunks of the collection by key, in one SELECT; keys that are gone or foreign are left out."""
-        ...
-
-    def keys_matching(self, filters: Filters) -> frozenset[int]:
-        """Keys of the chunks whose documents pass the filters."""
-        ...
-
-    def generation(self, collection: str) -> int:
-        """0 for a collection that does not exist yet."""
-        ...
-
-    def iter_vectors(
-        self, collection: str, batch: int = 4096, since: int = 0
-    ) -> Iterable[tuple[list[int], FloatArray]]:
-        """(keys, vectors of shape (N, D)) of live chunks added after generation `since`."""
-        ...
-
-    def iter_texts(self, collection: str, batch: int = 4096, since: int = 0) -> Iterable[tuple[list[int], list[str]]]:
-        """(keys, texts to index) of live chunks added after generation `since`."""
-        ...
-
-    def retired_since(self, collection: str, generation: int) -> list[int]:
-        """Keys retired after `generation`."""
-        ...
-
-
-class JobQueue(Protocol):
-    """One tenant's durable jobs: a job that was acknowledged survives a kill of the process."""
-
-    def enqueue(self, kind: str, payload: Mapping[str, Any], blob: bytes | None = None) -> Job: ...
-
-    def submit(self, jobs: Sequence[NewJob], receipt: Receipt | None = None) -> Receipt | None:
-        """Commit all jobs together with the receipt, or none of them. Where an equal receipt is there already, nothing
-        is committed and that one is returned. Raises UsageError "idempotency_key_reused" where its key was used for
-        something else.
-        """
-        ...
-
-    def get(self, job_id: str) -> Job:
-        """Raises NotFound."""
-        ...
-
-    def of_document(self, document_id: str) -> list[Job]:
-        """The jobs whose payload's "document_id" is this one, newest first, without blobs; empty for an unknown id."""
-        ...
-
-    def cancel(self, job_id: str, reason: str) -> Job:
-        """Stop a job that is not finished: once this returns, nothing of it is written. Raises NotFound."""
-        ...
-
-    def cancel_collection(self, collection: str, reason: str) -> int:
-        """`cancel` for all jobs that would write into a collection; how many there were."""
-        ...
-
-
-class JobSource(Protocol):
-    """The jobs of all tenants, as workers take them. A worker holds a job by a lease and shows signs of life; where
-    they stop, others take the job over, and what the first one still writes is refused.
-    """
-
-    def claim(self, takes: Callable[[str], bool]) -> Job | None:
-        """The next queued job whose kind is taken, now running, with its blob and a lease; tenants take turns."""
-        ...
-
-    def complete(self, job: Job) -> None:
-        """Raises JobLost where the job is no longer held; so do `fail` and `release`."""
-        ...
-
-    def fail(self, job: Job, error: ErrorInfo) -> None: ...
-
-    def release(self, job: Job, turn: Turn) -> None:
-        """Give a job back that is not finished."""
-        ...
-
-    def beat(self, jobs: Sequence[Job]) -> list[Job]:
-        """Show a sign of life for these; those that are no longer held are returned."""
-        ...
-
-    def lost(self, jobs: Sequence[Job]) -> list[Job]:
-        """Which of these are no longer held: cancelled, or taken over."""
-        ...
-
-    def holding(self, job: Job) -> AbstractContextManager[None]:
-        """A block in which everything that this thread writes is written only while the job is held, else JobLost."""
-        ...
-
-    def is_awaited(self, job: Job) -> bool:
-        """Whether another job of its kind is queued."""
-        ...
-
-    def take_over(self) -> int:
-        """Put jobs back whose holders showed no sign of life for the time of a lease; a job that has used up its
-        attempts fails. Returns how many came back.
-        """
-        ...
-
-    def requeue_own(self) -> int:
-        """At start: put back what an earlier process of this installation left running. As `take_over`, at once."""
-        ...
-
-
-class BatchStore(Protocol):
-    """One tenant's batches."""
-
-    def create(self, batch: NewBatch, receipt: Receipt | None = None) -> Receipt | None:
-        """Commit the batch as a job. `receipt` as in `JobQueue.submit`."""
-        ...
-
-    def info(self, batch_id: str) -> BatchInfo:
-        """Raises NotFound."""
-        ...
-
-    def list_batches(self, limit: int = 100, before: str | None = None) -> list[BatchInfo]:
-        """The newest first, at most `limit`, starting behind the batch `before`."""
-        ...
-
-    def results(self, batch_id: str) -> Iterator[tuple[BatchItem, ItemResult | None]]:
-        """Every item in order, with its result as far as there is one. Raises NotFound."""
-        ...
-
-    def cancel(self, batch_id: str) -> BatchInfo:
-        """Stop a batch; what it has answered stays. Raises NotFound."""
-        ...
-
-    def remove(self, batch_id: str) -> None:
-        """Stop a batch and forget it with its questions and results. Raises NotFound."""
-        ...
-
-
-class BatchWork(Protocol):
-    """What a worker needs of the batch that it holds; every write raises JobLost where it no longer does."""
-
-    def waiting(self, job: Job, limit: int) -> list[BatchItem]:
-        """The first items without a result that no earlier item will answer; `limit` at most."""
-        ...
-
-    def record(self, job: Job, item: BatchItem, result: ItemResult) -> None:
-        """Commit the result of an item, and of every item with the same fingerprint."""
-        ...
-
-    def close_rest(self, job: Job, error: ErrorInfo) -> int:
-        """Give all items without a result this error; how many there were."""
-        ...
-
-    def spent(self, job: Job) -> tuple[int, int]:
-        """(tokens of all calls so far, tokens of the largest of them)."""
-        ...

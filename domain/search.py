@@ -124,7 +124,7 @@ class Candidate:
 class ScoredSentence:
     """A sentence of a chunk with its relevance to the question, comparable across all chunks of one search.
 
-    `parts` are for inspection: by name, what the log-odds of the score add up from, before a calibration maps it.
+    `parts` are for inspection: by name, what the log-odds of the score add up from, before it is mapped.
     """
 
     sentence: Sentence
@@ -171,10 +171,13 @@ GAP = " … "  # stands in an evidence text where something between two spans wa
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSentence:
-    """A sentence that was selected, with its relevance score."""
+    """A sentence that was selected, with its relevance score. `is_row` marks rows of the table of `Evidence.header`; it
+    stays on the server.
+    """
 
     span: Span
     score: float
+    is_row: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ class Evidence:
 
     `spans` are offsets into the document's text, disjoint and ascending; `text` is those spans joined by `GAP`.
     `tokens` is what this evidence costs in the prompt, heading, mark and separators included.
-    `pages` lets a citation name the page of its own sentence; it stays on the server.
+    `pages` lets a citation name the page of its own sentence, `header` a quoted row its column labels, where they are
+    among the spans; both stay on the server.
     """
 
     mark: int
@@ -200,6 +204,7 @@ class Evidence:
     sentences: tuple[EvidenceSentence, ...]
     tokens: int
     pages: tuple[Page, ...] = field(default=(), repr=False, compare=False)
+    header: Span | None = field(default=None, repr=False, compare=False)
 
     def part(self, span: Span) -> str:
         """The verbatim characters of `span`, which must lie inside one of `spans`. Raises DomainError."""

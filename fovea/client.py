@@ -14,16 +14,18 @@ import functools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
 from domain.answers import Answer
-from domain.errors import ConfigurationError, FoveaError
+from domain.errors import FoveaError
 from fovea import client_batches, client_plans
-from fovea.client_calls import Call, Pause, Plan, Walk
-from fovea.client_replies import EventReader, ServiceError, lines_of_result, result_of
+from fovea.client_calls import Call, Pause, Plan, Walk, may_be_repeated
+from fovea.client_http import Patient, options, read, refusal, unreachable
+from fovea.client_replies import EventReader, ServiceError
 from service.question_pool import ask_all
 
 __all__ = ["AsyncClient", "Client", "ServiceError"]
@@ -34,29 +36,10 @@ T = TypeVar("T")
 _BATCH_WORKERS = 4  # questions in flight
 
 
-def _options(base_url: str, api_key: str | None, timeout_seconds: float) -> dict[str, Any]:
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"The address {base_url!r} must begin with http:// or https://.")
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    # An OpenAI client wants the address with /v1, and who has that one at hand will give it here too.
-    return {"base_url": base_url.rstrip("/").removesuffix("/v1"), "headers": headers, "timeout": timeout_seconds}
-
-
-def _unreachable(error: httpx.TransportError, base_url: Any) -> ServiceError:
-    if isinstance(error, httpx.TimeoutException):
-        return ServiceError(f"The server at {base_url} did not answer in time.", code="service_timeout")
-    return ServiceError(f"The server at {base_url} cannot be reached ({error}); is it running?")
-
-
-def _read(wanted: Call, response: httpx.Response) -> Any:
-    read = lines_of_result if wanted.lines else result_of
-    return read(response.status_code, response.content)
-
-
 def _sync(build: Callable[P, Plan[T]]) -> Callable[Concatenate[Client, P], T]:
     @functools.wraps(build)
     def verb(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return client._run(build(*args, **kwargs))
+        return client._run(client._patiently(build(*args, **kwargs)))
 
     return verb
 
@@ -64,7 +47,7 @@ def _sync(build: Callable[P, Plan[T]]) -> Callable[Concatenate[Client, P], T]:
 def _async(build: Callable[P, Plan[T]]) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     @functools.wraps(build)
     async def verb(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await client._run(build(*args, **kwargs))
+        return await client._run(client._patiently(build(*args, **kwargs)))
 
     return verb
 
@@ -72,7 +55,7 @@ def _async(build: Callable[P, Plan[T]]) -> Callable[Concatenate[AsyncClient, P],
 def _sync_stream(build: Callable[P, Plan[Answer]]) -> Callable[Concatenate[Client, P], Iterator[str | Answer]]:
     def stream(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[str | Answer]:
         """Yield the answer's text in parts, then the Answer. Closing the iterator cancels the answer on the server."""
-        return client._stream(client_plans.stream_arguments(build(*args, **kwargs)))
+        return client._stream(client_plans.stream_call(build(*args, **kwargs)))
 
     return stream
 
@@ -82,13 +65,17 @@ def _async_stream(
 ) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[str | Answer]]:
     def stream(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[str | Answer]:
         """Yield the answer's text in parts, then the Answer. Closing the iterator cancels the answer on the server."""
-        return client._stream(client_plans.stream_arguments(build(*args, **kwargs)))
+        return client._stream(client_plans.stream_call(build(*args, **kwargs)))
 
     return stream
 
 
-class Client:
-    """The engine's verbs over HTTP. `transport` takes the place of the network, for tests."""
+class Client(Patient):
+    """The engine's verbs over HTTP. `transport` takes the place of the network, for tests.
+
+    A call that the server puts off (429 or 503 with Retry-After) is made again where it cannot do anything twice, for
+    as long as `patience_seconds`; a batch waits ten times that without an answer. 0: never.
+    """
 
     def __init__(
         self,
@@ -96,9 +83,11 @@ class Client:
         api_key: str | None = None,
         *,
         timeout_seconds: float = 150.0,
+        patience_seconds: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(**_options(base_url, api_key, timeout_seconds), transport=transport)
+        self._patience_seconds = patience_seconds
+        self._http = httpx.Client(**options(base_url, api_key, timeout_seconds), transport=transport)
 
     search = _sync(client_plans.search)
     ask = _sync(client_plans.ask)
@@ -124,7 +113,9 @@ class Client:
 
     def batch(self, questions: Iterable[str], **options: Any) -> Iterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
-        return ask_all(functools.partial(self.ask, **options), questions)
+        return ask_all(
+            lambda question: self._run(client_plans.ask(question, **options)), questions, self._batch_patience()
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -156,23 +147,35 @@ class Client:
         try:
             response = self._http.request(**wanted.arguments())
         except httpx.TransportError as error:
-            raise _unreachable(error, self._http.base_url) from error
-        return _read(wanted, response)
+            raise unreachable(error, self._http.base_url) from error
+        return read(wanted, response)
 
-    def _stream(self, arguments: dict[str, Any]) -> Iterator[str | Answer]:
+    def _stream(self, call: Call) -> Iterator[str | Answer]:
         reader = EventReader()
         try:
-            with self._http.stream(**arguments) as response:
-                if not response.is_success:
-                    result_of(response.status_code, response.read())
+            with closing(self._begun(call)) as response:
                 for data in response.iter_bytes():
                     yield from reader.feed(data)
         except httpx.TransportError as error:
-            raise _unreachable(error, self._http.base_url) from error
+            raise unreachable(error, self._http.base_url) from error
         reader.finish()
 
+    def _begun(self, call: Call) -> httpx.Response:
+        """The reply to a stream's request, its head read: nothing was shown yet, so it may be asked for again."""
+        patience = self._patience()
+        while True:
+            response = self._http.send(self._http.build_request(**call.arguments()), stream=True)
+            if response.is_success:
+                return response
+            with closing(response):
+                error = refusal(response, response.read())
+            wait = patience.wait_for(error) if may_be_repeated(call, error) else None
+            if wait is None:
+                raise error
+            time.sleep(wait)
 
-class AsyncClient:
+
+class AsyncClient(Patient):
     """`Client` for asyncio: the same verbs, awaited; `stream` is iterated with `async for`."""
 
     def __init__(
@@ -181,9 +184,11 @@ class AsyncClient:
         api_key: str | None = None,
         *,
         timeout_seconds: float = 150.0,
+        patience_seconds: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(**_options(base_url, api_key, timeout_seconds), transport=transport)
+        self._patience_seconds = patience_seconds
+        self._http = httpx.AsyncClient(**options(base_url, api_key, timeout_seconds), transport=transport)
 
     search = _async(client_plans.search)
     ask = _async(client_plans.ask)
@@ -209,12 +214,20 @@ class AsyncClient:
 
     async def batch(self, questions: Iterable[str], **options: Any) -> AsyncIterator[Answer | FoveaError]:
         """Answers in the order of the questions; a question that fails gives its error in the answer's place."""
+        patience = self._batch_patience()
 
         async def one(question: str) -> Answer | FoveaError:
-            try:
-                return await self.ask(question, **options)
-            except FoveaError as error:
-                return error
+            while True:
+                try:
+                    answer = await self._run(client_plans.ask(question, **options))
+                except FoveaError as error:
+                    wait = patience.wait_for(error)
+                    if wait is None:
+                        return error
+                else:
+                    patience.answered()
+                    return answer
+                await asyncio.sleep(wait)
 
         pending: deque[asyncio.Task[Answer | FoveaError]] = deque()
         try:
@@ -259,18 +272,30 @@ class AsyncClient:
         try:
             response = await self._http.request(**arguments)
         except httpx.TransportError as error:
-            raise _unreachable(error, self._http.base_url) from error
-        return _read(wanted, response)
+            raise unreachable(error, self._http.base_url) from error
+        return read(wanted, response)
 
-    async def _stream(self, arguments: dict[str, Any]) -> AsyncIterator[str | Answer]:
+    async def _stream(self, call: Call) -> AsyncIterator[str | Answer]:
         reader = EventReader()
         try:
-            async with self._http.stream(**arguments) as response:
-                if not response.is_success:
-                    result_of(response.status_code, await response.aread())
+            async with aclosing(await self._begun(call)) as response:
                 async for data in response.aiter_bytes():
                     for item in reader.feed(data):
                         yield item
         except httpx.TransportError as error:
-            raise _unreachable(error, self._http.base_url) from error
+            raise unreachable(error, self._http.base_url) from error
         reader.finish()
+
+    async def _begun(self, call: Call) -> httpx.Response:
+        """The reply to a stream's request, its head read: nothing was shown yet, so it may be asked for again."""
+        patience = self._patience()
+        while True:
+            response = await self._http.send(self._http.build_request(**call.arguments()), stream=True)
+            if response.is_success:
+                return response
+            async with aclosing(response):
+                error = refusal(response, await response.aread())
+            wait = patience.wait_for(error) if may_be_repeated(call, error) else None
+            if wait is None:
+                raise error
+            await asyncio.sleep(wait)

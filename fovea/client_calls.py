@@ -5,9 +5,17 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+from domain.errors import FoveaError, GenerationError
+from service.patience import Patience
 
 T = TypeVar("T")
+
+_WITHOUT_SECOND_EFFECT = ("/v1/search", "/v1/ask", "/v1/explain", "/v1/documents")
+# Refused before anything was done, so that even what must not happen twice may be asked again.
+_AT_THE_DOOR = ("overloaded", "quota_exceeded", "not_ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,13 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     lines: bool = False  # the reply is one JSON value a line
 
+    @property
+    def repeatable(self) -> bool:
+        """True where a second one has no effect beyond the first: reads, questions, uploads (a document's id is made
+        of its source), and what carries an idempotency key.
+        """
+        return self.method == "GET" or self.path in _WITHOUT_SECOND_EFFECT or "idempotency-key" in self.headers
+
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for httpx."""
         arguments: dict[str, Any] = {"method": self.method, "url": self.path}
@@ -60,6 +75,39 @@ class Pause:
 
 
 Plan = Generator[Call | Pause, Any, T]
+
+
+def patiently(plan: Plan[T], patience: Patience) -> Plan[T]:
+    """The plan, with each call made again that the server has put off to later (429, 503), where that is safe."""
+    step: Callable[[], Call | Pause] = partial(next, plan)
+    while True:
+        try:
+            wanted = step()
+        except StopIteration as end:
+            return cast("T", end.value)
+        try:
+            step = partial(plan.send, (yield from _until_taken(wanted, patience)))
+        except Exception as error:
+            step = partial(plan.throw, error)
+
+
+def _until_taken(wanted: Call | Pause, patience: Patience) -> Generator[Call | Pause, Any, Any]:
+    while True:
+        try:
+            reply = yield wanted
+        except FoveaError as error:
+            wait = patience.wait_for(error) if isinstance(wanted, Call) and may_be_repeated(wanted, error) else None
+            if wait is None:
+                raise
+        else:
+            patience.answered()
+            return reply
+        yield Pause(wait)
+
+
+def may_be_repeated(call: Call, error: FoveaError) -> bool:
+    """True where asking again cannot do anything twice; the server has asked its own model often enough already."""
+    return (call.repeatable or error.code in _AT_THE_DOOR) and not isinstance(error, GenerationError)
 
 
 class Walk(Generic[T]):

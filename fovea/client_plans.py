@@ -292,9 +292,9 @@ def _await_job(document_id: str, source: str) -> Plan[DocumentOutcome]:
     return DocumentOutcome(document_id, source, DocumentStatus.INDEXED, reply["chunks"])
 
 
-def stream_arguments(plan: Plan[Answer]) -> dict[str, Any]:
+def stream_call(plan: Plan[Answer]) -> Call:
     """The request of `ask`, asking for a stream."""
     call = next(plan)
     plan.close()
     assert isinstance(call, Call)
-    return Call(call.method, call.path, json={**call.json, "stream": True}).arguments()
+    return Call(call.method, call.path, json={**call.json, "stream": True})

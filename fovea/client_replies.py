@@ -8,7 +8,18 @@ from typing import Any
 
 from domain import errors
 from domain.answers import Answer
-from domain.errors import FetchError, FoveaError, GenerationError, GeneratorBadResponse, NotFound, UsageError
+from domain.errors import (
+    FetchError,
+    FoveaError,
+    GenerationError,
+    GeneratorBadResponse,
+    NotFound,
+    QuotaExceeded,
+    UsageError,
+)
+from domain.retry_after import seconds_of_retry_after
+
+_QUOTA_SECONDS = 60.0  # where a proxy has taken the header away: a minute's quota has room again by then
 
 
 class ServiceError(FoveaError):
@@ -31,13 +42,25 @@ def _error_classes(base: type[FoveaError] = FoveaError) -> dict[str, type[FoveaE
     return found
 
 
-def error_from_problem(problem: Mapping[str, Any]) -> FoveaError:
-    """The domain error that a problem stands for: by its code, else by the family of its code or status."""
+def error_from_problem(problem: Mapping[str, Any], retry_after: float | None = None) -> FoveaError:
+    """The domain error that a problem stands for: by its code, else by the family of its code or status.
+
+    `retry_after` are the seconds that the reply's header asks for, which the error hands on.
+    """
     code, status = str(problem.get("code", "")), int(problem.get("status", 500))
-    detail, retryable = str(problem.get("detail", "")), bool(problem.get("retryable"))
+    error = _error_of(code, status, str(problem.get("detail", "")))
+    error.retryable = bool(problem.get("retryable", error.retryable))
+    if retry_after is not None:
+        error.retry_after_seconds = retry_after
+    return error
+
+
+def _error_of(code: str, status: int, detail: str) -> FoveaError:
     kind = _error_classes().get(code) or _family(code, status)
     if kind is None:
-        return ServiceError(detail, code=code or "internal_error", retryable=retryable)
+        return ServiceError(detail, code=code or "internal_error")
+    if issubclass(kind, QuotaExceeded):
+        return kind(detail, code=code, retry_after_seconds=_QUOTA_SECONDS)
     return kind(detail, code=code)
 
 
@@ -46,7 +69,7 @@ def _family(code: str, status: int) -> type[FoveaError] | None:
         return GenerationError
     if code.startswith("url_"):
         return FetchError
-    if code in ("unauthorized", "forbidden"):
+    if code in ("unauthorized", "forbidden") or status == 429:
         return None
     if status == 404:
         return NotFound
@@ -61,15 +84,18 @@ def _problem_of(status: int, body: bytes) -> Mapping[str, Any]:
     if isinstance(problem, dict) and "code" in problem:
         return problem
     detail = f"The server answered {status} and not with JSON of Fovea: is the base URL right?"
-    return {"code": "unexpected_reply", "status": status, "detail": detail, "retryable": status >= 500}
+    return {"code": "unexpected_reply", "status": status, "detail": detail, "retryable": status >= 500 or status == 429}
 
 
-def result_of(status: int, body: bytes) -> Any:
-    """The JSON of a reply; None for an empty one. Raises the error that a problem stands for."""
+def result_of(status: int, body: bytes, retry_after: str | None = None) -> Any:
+    """The JSON of a reply; None for an empty one. Raises the error that a problem stands for.
+
+    `retry_after` is the reply's header of that name.
+    """
     if not 200 <= status < 300:
         # A redirect is not followed: it would carry the key to wherever it points.
         problem = _problem_of(status, body)
-        raise error_from_problem(problem)
+        raise error_from_problem(problem, seconds_of_retry_after(retry_after))
     if not body:
         return None
     try:
@@ -78,10 +104,10 @@ def result_of(status: int, body: bytes) -> Any:
         raise error_from_problem(_problem_of(status, b"")) from error
 
 
-def lines_of_result(status: int, body: bytes) -> list[Any]:
+def lines_of_result(status: int, body: bytes, retry_after: str | None = None) -> list[Any]:
     """The values of a reply that has one a line. Raises the error that a problem stands for."""
     if not 200 <= status < 300:
-        result_of(status, body)
+        result_of(status, body, retry_after)
     try:
         return [json.loads(line) for line in body.split(b"\n") if line.strip()]
     except ValueError as error:

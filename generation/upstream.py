@@ -10,10 +10,9 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from domain.errors import GenerationError, GeneratorBadResponse, GeneratorUnreachable
+from domain.retry_after import seconds_of_retry_after
 
 RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_DELAY_SECONDS = 0.5
@@ -42,7 +41,7 @@ def refused(status: int, body: str, where: str, headers: Mapping[str, str]) -> G
             "or raise its rate limit.",
             code="llm_rate_limited",
         )
-        asked = _retry_after(headers.get("retry-after"))
+        asked = seconds_of_retry_after(headers.get("retry-after"))
         limited.retry_after_seconds = (
             _RETRY_AFTER if asked is None else math.ceil(min(max(asked, 1), _LONGEST_RETRY_AFTER))
         )
@@ -80,24 +79,8 @@ def retry_delay(attempt: int, headers: Mapping[str, str]) -> float | None:
     A valid Retry-After (seconds or a date) is kept; otherwise exponential with jitter, so that clients that failed
     together do not return together.
     """
-    asked = _retry_after(headers.get("retry-after"))
+    asked = seconds_of_retry_after(headers.get("retry-after"))
     if asked is not None:
         return asked if asked <= _LONGEST_DELAY_SECONDS else None
     longest = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2.0**attempt)
     return longest * random.uniform(0.5, 1.0)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for; None where it is absent or not one."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, TypeError):
-            return None
-        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-        return max(0.0, seconds)
-    return seconds if seconds >= 0 else None  # also drops nan

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from domain.document_store import DocumentStore
 from domain.documents import Chunk, Document, document_id
 from domain.errors import NotFound, StorageError
 from domain.jobs import DocumentOutcome, DocumentStatus, ErrorInfo
-from domain.protocols import DocumentStore
 from domain.search import FloatArray
 from ingestion.embedding import EncodedDocument
 from ingestion.interrupts import interrupts_held_back

@@ -21,8 +21,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from domain.document_store import DocumentStore
 from domain.jobs import DocumentOutcome, DocumentStatus, IngestProgress, IngestReport
-from domain.protocols import Chunker, DocumentStore, Embedder, TokenCodec
+from domain.protocols import Chunker, Embedder, TokenCodec
 from domain.search import DEFAULT_TENANT
 from ingestion.commits import Commit, Committer
 from ingestion.embedding import EncodedDocument, EncodingBacklog

@@ -3,9 +3,10 @@
     question ─┬─ vector index  ── hits ─┐
               └─ lexical index ── hits ─┴─ reciprocal rank fusion ── store: texts and token vectors ── candidates
 
-The indexes are caches and may lag behind the store, so a hit counts only if the store still has its chunk. When too
-few of the first are left, the rest of the fused list is fetched, and after that both indexes are asked once more, for
-more. The two searches run one after the other: the lexical one takes about a millisecond, too little to hand over.
+The indexes are caches and may lag behind the store, so a hit counts only if the store still has its chunk; and
+near-copies beyond the third count as none (`crowding.py`). When too few of the first are left, the rest of the fused
+list is fetched, and after that both indexes are asked once more, for more. The two searches run one after the other:
+the lexical one takes about a millisecond, too little to hand over.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from domain.document_store import DocumentStore
 from domain.errors import DomainError
-from domain.protocols import DocumentStore, IndexReader
+from domain.protocols import IndexReader
 from domain.search import Candidate, Hit, Query, QueryTerm, StoredChunk
+from retrieval.crowding import Places
 from retrieval.fusion import RRF_K, reciprocal_rank_fusion
 
 # How much deeper the indexes are searched when the store had too few of the first hits.
@@ -58,7 +61,8 @@ class HybridRetriever:
         self._rrf_k, self._weights, self._with_tokens = rrf_k, weights, with_tokens
 
     def search(self, query: Query, k: int) -> list[Candidate]:
-        """At most `k` candidates, best first by fused score; [] for an empty collection.
+        """At most `k` candidates, best first by fused score; [] for an empty collection. Near-copies beyond the third
+        of a text come on top, at most `k` of them.
 
         A candidate has its "dense" and its "lexical" score also where only the other index proposed it; "lexical" is
         left out where the chunk has no word of the question.
@@ -68,11 +72,11 @@ class HybridRetriever:
             return []
         reader, collection = self._open_reader(query.filters.collection), query.filters.collection
         ranking = self._rank(reader, query, k, allowed)
-        stored = self._fetch(collection, list(ranking.fused), k)
-        if len(stored) < k and ranking.truncated:
+        places = self._fetch(collection, list(ranking.fused), k)
+        if places.free and ranking.truncated:
             ranking = self._rank(reader, query, _DEEPER * k, allowed, deeper=_DEEPER)
-            stored = self._fetch(collection, list(ranking.fused), k)
-        return self._candidates(reader, query, ranking, stored)
+            places = self._fetch(collection, list(ranking.fused), k)
+        return self._candidates(reader, query, ranking, places.kept)
 
     def question_terms(self, collection: str, text: str) -> tuple[QueryTerm, ...]:
         """The terms of a question with their IDF in the collection: `Query.terms`."""
@@ -92,12 +96,20 @@ class HybridRetriever:
         truncated = 0 < dense_k == len(dense) or 0 < lexical_k == len(lexical)
         return _Ranking(_scores(dense), _scores(lexical), fused, truncated)
 
-    def _fetch(self, collection: str, keys: list[int], k: int) -> list[StoredChunk]:
-        """The first `k` chunks, in the order of `keys`, that the store has: one SELECT, or two when some are gone."""
-        found = self._store.get_chunks(collection, keys[:k], self._with_tokens)
-        if len(found) < k < len(keys):
-            found = found | self._store.get_chunks(collection, keys[k:], self._with_tokens)
-        return [found[key] for key in keys if key in found][:k]
+    def _fetch(self, collection: str, keys: list[int], k: int) -> Places:
+        """The first `k` chunks, in the order of `keys`, that the store has: one SELECT, or more when some are gone or
+        copies.
+        """
+        places = Places(k)
+        for first in range(0, len(keys), k):
+            part = keys[first : first + k]
+            found = self._store.get_chunks(collection, part, self._with_tokens)
+            for key in part:
+                if key in found:
+                    places.offer(found[key])
+            if not places.free:
+                break
+        return places
 
     def _candidates(
         self, reader: IndexReader, query: Query, ranking: _Ranking, stored: list[StoredChunk]

@@ -37,6 +37,7 @@ def _stream(
     clock = Stopwatch()
     cancellation.check()
     found = _with_answer_length(search_evidence(parts, question, options, filters, clock), options.max_output_tokens)
+    cancellation.course.spent_tokens = found.rewrite.tokens if found.rewrite else 0
     cancellation.check()
     abstention = found.context.abstention
     if abstention:  # no model is asked what the documents do not say
@@ -59,6 +60,7 @@ def generate_answer(
     gate, marks = CleanStream(parts.clean_text), MarkStream(item.mark for item in found.evidence)
     try:
         with clock.stage("generate"):
+            cancellation.course.model_asked = True
             stream = parts.generator.generate(found.context)
             cancellation.stops(getattr(stream, "cancel", lambda: None))
             for part in stream:

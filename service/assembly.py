@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from context.carried import sent_once
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from context.templates import is_abstention
 from context.token_bounds import LearnedBound
 from domain.calibration import ScoringIdentity

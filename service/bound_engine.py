@@ -21,7 +21,7 @@ from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
 from domain.search import DEFAULT_COLLECTION
 from domain.search_result import SearchResult
-from service.cancelling import AnswerStream, Cancellation
+from service.cancelling import AnswerStream, Cancellation, Course
 from service.quotas import NOTHING, Held, TokenMeter
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class BoundEngine:
         return answer
 
     def stream(self, question: str, *, collection: str = DEFAULT_COLLECTION, **options: Any) -> AnswerStream:
-        """As the engine's. One that is broken off is charged what its prompt could have cost, for it was sent."""
+        """As the engine's. One that is broken off is charged what its prompt could have cost, once it was sent."""
         return AnswerStream(partial(self._metered, question, collection, options))
 
     def _metered(
@@ -153,17 +153,18 @@ class BoundEngine:
         with self._held(question, options) as held:
             stream = self._engine.stream(question, collection=self.collection(collection), **options)
             cancellation.stops(getattr(stream, "cancel", lambda: None))
+            course = cancellation.course = getattr(stream, "course", Course(model_asked=True))
             try:
                 with closing(stream):
                     for part in stream:
                         held.usage = (
                             _cost(part)
                             if isinstance(part, Answer)
-                            else self._broken_off(held.usage, part, question, options)
+                            else self._so_far(course, held.usage, part, question, options)
                         )
                         yield part
             except GenerationCancelled:
-                held.usage = self._broken_off(held.usage, "", question, options)
+                held.usage = self._so_far(course, held.usage, "", question, options)
                 raise
 
     def explain(
@@ -214,7 +215,10 @@ class BoundEngine:
     def _held(self, question: str, options: Mapping[str, Any]) -> AbstractContextManager[Held]:
         return self._meter.hold(self.principal, self._ceiling.of(question, options), self._patient)
 
-    def _broken_off(self, usage: Usage, part: str, question: str, options: Mapping[str, Any]) -> Usage:
+    def _so_far(self, course: Course, usage: Usage, part: str, question: str, options: Mapping[str, Any]) -> Usage:
+        """What an answer that ends here is charged: what is known, and for a model's call that has begun its most."""
+        if not course.model_asked:
+            return Usage(course.spent_tokens, 0)
         prompt = usage.prompt_tokens or self._ceiling.of(question, options) - self._ceiling.answer
         return Usage(prompt, usage.completion_tokens + max(1, len(part.encode("utf-8", "replace")) // _BYTES_A_TOKEN))
 

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from domain.answers import Answer
 from domain.errors import GenerationCancelled
 
 
+@dataclass(slots=True)
+class Course:
+    """How far an answer has come, for who has to pay for one that is broken off.
+
+    `model_asked` once the model's call for it has begun: from then on it costs what only its end tells. `spent_tokens`
+    are those known before: a follow-up may have been made standalone by a model.
+    """
+
+    model_asked: bool = False
+    spent_tokens: int = 0
+
+
 class Cancellation:
-    """Ends one answer: what runs for it says how it is stopped."""
+    """Ends one answer: what runs for it says how it is stopped, and how far it has come."""
 
     def __init__(self) -> None:
+        self.course = Course()
         self._lock = threading.Lock()
         self._cancelled = False
         self._stop: Callable[[], None] = lambda: None
@@ -49,6 +63,11 @@ class AnswerStream(Iterator[str | Answer]):
 
     def __next__(self) -> str | Answer:
         return next(self._parts)
+
+    @property
+    def course(self) -> Course:
+        """How far the answer has come by now."""
+        return self._cancellation.course
 
     def cancel(self) -> None:
         """End the answer and the model's call behind it. Returns at once."""

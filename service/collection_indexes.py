@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.protocols import DocumentStore, LexicalIndex, VectorIndex
+from domain.document_store import DocumentStore
+from domain.protocols import LexicalIndex, VectorIndex
 from domain.search import FloatArray, Hit
 from service.failpoints import failpoint
 from service.pending_writes import PendingWrites

@@ -28,7 +28,7 @@ import structlog
 
 from domain.documents import Passage
 from domain.errors import Overloaded
-from domain.protocols import TokenCounter, TokenEncoder
+from domain.protocols import BatchTokenCounter, TokenEncoder
 from domain.search import Encoding, FloatArray
 from service.encoder_turns import Kind, Turns
 from service.lazy import Once
@@ -100,7 +100,7 @@ class EncoderQueue:
         return self._encoder.get().dim
 
     @property
-    def counter(self) -> TokenCounter | None:
+    def counter(self) -> BatchTokenCounter | None:
         """The counter of the encoder's own tokenizer, where it offers one."""
         return getattr(self._encoder.get(), "counter", None)
 

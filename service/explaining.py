@@ -6,8 +6,8 @@
 A weight says little by itself: attention is a competition, and in a document that is looked at alone every question
 token finds something to look at. So the candidates that a search of the collection would have attended to take part,
 which costs one more retrieval and the same single pass. All weights are relative to the tokens of both, and a chunk's
-score is the one that it has in that search. The parts of a sentence's score are those of the pass itself; a calibrated
-collection then maps their sum.
+score is the one that it has in that search. The parts of a sentence's score add up to its raw score, that of the pass
+itself; a map, that of the weights or of the collection's calibration, makes the score of it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from domain.search import (
     IntArray,
     Query,
     ScoredChunk,
+    ScoredSentence,
     TokenVectors,
 )
 from service.parts import Parts
@@ -61,8 +62,10 @@ def explain_document(parts: Parts, query: Query, document: str, chunks: int, ful
     scoring = parts.scoring.of(query.filters.collection)
     explain, tokens = _explain_of(parts, scoring), _tokens_of(parts, query)
     info = _find(parts, query.filters.collection, document)
-    everything = scoring.calibrated(query, explain(query, _candidates(parts, query, info.id)))
+    raw = explain(query, _candidates(parts, query, info.id))
+    everything = scoring.calibrated(query, raw)
     own = [one for one in everything if one.document.id == info.id]
+    unmapped = {one.chunk.key: one.sentences for one in raw}
     weighed = [one.attention for one in own if one.attention is not None]
     if not weighed:
         raise UsageError(
@@ -82,7 +85,9 @@ def explain_document(parts: Parts, query: Query, document: str, chunks: int, ful
         reranker=scoring.reranker.name,
         heads=_head_names(scoring.reranker, n_heads),
         question_tokens=_question_tokens(query.text, tokens, weighed),
-        chunks=tuple(_attended(one, one.attention or _nowhere(n_heads, tokens), full) for one in shown),
+        chunks=tuple(
+            _attended(one, unmapped[one.chunk.key], one.attention or _nowhere(n_heads, tokens), full) for one in shown
+        ),
         attended_chunks=len(own),
     )
 
@@ -187,7 +192,9 @@ def _question_tokens(
     )
 
 
-def _attended(scored: ScoredChunk, attention: AttentionWeights, full: bool) -> AttendedChunk:
+def _attended(
+    scored: ScoredChunk, raw: Sequence[ScoredSentence], attention: AttentionWeights, full: bool
+) -> AttendedChunk:
     chunk = scored.chunk
     mass = attention.weights.sum(axis=1, dtype=np.float64)  # (H, Td)
     return AttendedChunk(
@@ -197,18 +204,21 @@ def _attended(scored: ScoredChunk, attention: AttentionWeights, full: bool) -> A
         heading_path=chunk.heading_path,
         score=_number(scored.score),
         weights=_row(mass.sum(axis=1)),
-        sentences=_sentences(scored, mass, attention.token_offsets),
+        sentences=_sentences(scored, raw, mass, attention.token_offsets),
         tokens=_tokens(chunk, mass, attention.token_offsets),
         matrix=_matrix(attention.weights) if full else None,
     )
 
 
-def _sentences(scored: ScoredChunk, mass: NDArray[np.float64], offsets: IntArray) -> tuple[AttendedSentence, ...]:
+def _sentences(
+    scored: ScoredChunk, raw: Sequence[ScoredSentence], mass: NDArray[np.float64], offsets: IntArray
+) -> tuple[AttendedSentence, ...]:
     """Each sentence with the mass of the tokens that begin in it, or in the blank before it.
 
     That is how the reranker assigns them; tokens behind the last sentence belong to the last.
     """
     chunk = scored.chunk
+    before = {one.sentence.ordinal: one.score for one in raw if one.parts}
     ends = np.array([one.sentence.span.end - chunk.span.start for one in scored.sentences], dtype=np.int64)
     place = np.minimum(np.searchsorted(ends, offsets[:, 0], side="right"), len(ends) - 1)  # (Td,)
     return tuple(
@@ -218,6 +228,7 @@ def _sentences(scored: ScoredChunk, mass: NDArray[np.float64], offsets: IntArray
             score=_number(one.score),
             weights=_row(mass[:, place == at].sum(axis=1)),
             parts={name: _number(value) for name, value in (one.parts or {}).items()},
+            raw_score=_number(before[one.sentence.ordinal]) if one.sentence.ordinal in before else None,
         )
         for at, one in enumerate(scored.sentences)
     )

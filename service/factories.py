@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.errors import ConfigurationError
 from domain.protocols import (
+    BatchTokenCounter,
     Chunker,
     ContextBuilder,
     Embedder,
@@ -32,7 +33,7 @@ from service.settings import EncoderSettings, GenerationSettings, IngestionSetti
 if TYPE_CHECKING:
     from attention_core.codec import QuantizedTokenCodec
     from attention_core.scorer import ScorerWeights
-    from context.selection import SelectionPolicy
+    from context.selection_policy import SelectionPolicy
     from context.templates import Wordings
     from domain.training import Levels
     from generation.endpoint import ModelServer
@@ -116,10 +117,11 @@ def make_encoder(settings: EncoderSettings, models_dir: Path, tell: Tell, adapte
     return EncoderQueue(make)
 
 
-def encoder_counter(encoder: Embedder) -> Any:
+def encoder_counter(encoder: Embedder) -> BatchTokenCounter:
     from retrieval.embedders.tokenizer import WordTokenCounter
 
-    return getattr(encoder, "counter", None) or WordTokenCounter()
+    own: BatchTokenCounter | None = getattr(encoder, "counter", None)
+    return own or WordTokenCounter()
 
 
 def make_codec(weights: ScorerWeights | None) -> QuantizedTokenCodec:
@@ -128,7 +130,7 @@ def make_codec(weights: ScorerWeights | None) -> QuantizedTokenCodec:
     return codec_for(weights)
 
 
-def make_chunker(settings: IngestionSettings, counter: Any) -> Chunker:
+def make_chunker(settings: IngestionSettings, counter: BatchTokenCounter) -> Chunker:
     from ingestion.chunking import StructureChunker
 
     ceiling = settings.chunk_tokens + settings.chunk_tokens // 4  # room for the sentence that ends the chunk
@@ -158,7 +160,7 @@ def levels_of(weights: ScorerWeights | None, reranker: Reranker) -> Levels | Non
 
 def make_policy(settings: Settings, weights: ScorerWeights | None, levels: Levels | None) -> SelectionPolicy:
     """What is sent of a collection that was not calibrated."""
-    from context.selection import SelectionPolicy
+    from context.selection_policy import SelectionPolicy
 
     policy = SelectionPolicy(max_chunks_per_document=settings.context.max_chunks_per_document)
     if levels is not None:
@@ -234,7 +236,7 @@ def make_evaluation_setup(
     from service.evaluation.setup import EvaluationSetup
 
     def filling(counter: TokenCounter, bound: TokenCounter) -> ContextBuilder:
-        from context.selection import SelectionPolicy
+        from context.selection_policy import SelectionPolicy
 
         return own or make_context_builder(settings, generator, counter, bound, wordings, SelectionPolicy.fill())
 

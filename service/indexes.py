@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
+from domain.document_store import DocumentStore
 from domain.errors import NotFound, StorageError
-from domain.protocols import DocumentStore, IndexReader, LexicalIndex, VectorIndex
+from domain.protocols import IndexReader, LexicalIndex, VectorIndex
 from domain.search import FloatArray
 from service.collection_indexes import CollectionIndexes, NoVectors, follow_texts, follow_vectors
 from service.failpoints import failpoint

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from domain.document_store import DocumentStore
 from domain.documents import LoadedDocument
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
-from domain.protocols import Chunker, DocumentStore, Embedder, TokenCodec
+from domain.protocols import Chunker, Embedder, TokenCodec
 from ingestion.commits import Commit
 from ingestion.loader_pool import LoaderPool
 from ingestion.pipeline import IngestionPipeline

@@ -21,7 +21,7 @@ from hmac import compare_digest
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from domain.access import CONFIGURED, PUBLISHABLE_LIMITS, KeyInfo, Limits, Principal, Scope, Tenant, operator
+from domain.access import CONFIGURED, PUBLISHABLE_LIMITS, KeyInfo, Limits, Principal, Scope, StoredKey, operator
 from domain.errors import FoveaError, UsageError
 
 _FORM = re.compile(r"fv_((?:key|pub)[0-9a-f]{12})_[0-9a-f]{64}")
@@ -37,19 +37,6 @@ class KeyRefused(FoveaError):
     """A key that opens nothing. Codes: unauthorized, no_key, and tenant_suspended for one that used to."""
 
     code = "unauthorized"
-
-
-class StoredKey(Protocol):
-    """A key as the store knows it."""
-
-    @property
-    def info(self) -> KeyInfo: ...
-
-    @property
-    def secret_hash(self) -> str: ...
-
-    @property
-    def tenant(self) -> Tenant: ...
 
 
 class KeyStore(Protocol):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
-from context.selection import sentences_of
+from context.drafts import sentences_of
 from domain.documents import Chunk, DocumentRef, Span
 from domain.errors import UsageError
 from domain.search import Evidence, ScoredChunk

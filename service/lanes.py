@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 import structlog
 
 from domain.errors import FoveaError, JobLost, StorageError
+from domain.job_protocols import JobSource
 from domain.jobs import ErrorInfo, Job, Turn
-from domain.protocols import JobSource
 
 log = structlog.get_logger("fovea.worker")
 

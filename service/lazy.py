@@ -8,18 +8,18 @@ from typing import Generic, TypeVar
 
 from domain.protocols import TokenCounter
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)  # a value is only given out: `Once[Circle]` serves as `Once[Shape]`
 
 
-class Once(Generic[T]):
+class Once(Generic[T_co]):
     """The value of `make()`, made by the first caller and kept; other threads wait for it."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T_co]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._made: list[T] = []
+        self._made: list[T_co] = []
 
-    def get(self) -> T:
+    def get(self) -> T_co:
         if not self._made:
             with self._lock:
                 if not self._made:

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from context.token_bounds import LearnedBound
 from domain.context import Context
+from domain.document_store import DocumentStore
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
-from domain.protocols import ContextBuilder, DocumentStore, Embedder, Generator, Reranker, TokenCounter
+from domain.protocols import ContextBuilder, Embedder, Generator, Reranker, TokenCounter
 from domain.search import Candidate, Query, QueryTerm
 from service.evaluation.setup import EvaluationSetup
 from service.rewriting import QuestionRewriter

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from attention_core.calibration import IsotonicMap, Numbers, logit, relative_chances
+from context.drafts import sentences_of
 from context.language import detect_language
-from context.selection import SelectionPolicy, sentences_of
+from context.selection_policy import SelectionPolicy
 from domain.calibration import Calibration, ScoreMap, ScoringIdentity, Thresholds
 from domain.errors import StorageError
 from domain.protocols import ContextBuilder, Reranker

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domain.protocols import JobQueue
+from domain.job_protocols import JobQueue
 from service.keys import KeyRing
 from service.tenants import Tenants
 from service.worker import Work

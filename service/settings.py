@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.errors import ConfigurationError
+from service.variables import CONFIG, PREFIX, check_variables, variable_of
+from service.wrong_settings import Place, in_our_words
 
 _MIB = 1024 * 1024
-_PREFIX = "FOVEA_"
-_CONFIG = "FOVEA_CONFIG"
-_NEARLY = 0.9  # likeness from which a name without a section is taken for a misspelt one
 
 
 class Section(BaseModel):
@@ -165,7 +164,7 @@ class Settings(BaseSettings):
     """All settings. `Settings()` reads the environment and `fovea.toml`; keyword arguments outrank both."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,  # compose files hand on variables that nobody set as empty ones
         extra="forbid",
@@ -194,8 +193,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get(_CONFIG) or "fovea.toml")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file())
 
     @property
     def database_url(self) -> str:
@@ -214,43 +212,26 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from all sources. Raises ConfigurationError that names each wrong key and its place."""
-    config = os.environ.get(_CONFIG)
+    """Settings from all sources. Raises ConfigurationError that names each wrong key, its value and its place."""
+    config = os.environ.get(CONFIG)
     if config and not Path(config).is_file():
-        raise ConfigurationError(f"{_CONFIG} names {config!r}, which is not a file.")
-    _check_variables()
+        raise ConfigurationError(f"{CONFIG} names {config!r}, which is not a file.")
+    check_variables(os.environ, Settings)
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError("The settings are wrong. " + "; ".join(lines)) from error
-    except ValueError as error:  # a fovea.toml that is not TOML
-        raise ConfigurationError(f"The settings cannot be read: {error}") from error
+        raise ConfigurationError(in_our_words(error, Settings, partial(_origin, given))) from error
+    except (OSError, ValueError) as error:  # the variables have been checked: what is left is the file
+        raise ConfigurationError(f"The settings file {_file()} cannot be read as TOML: {error}.") from error
 
 
-def _check_variables() -> None:
-    """Refuse misspelt variables, which pydantic passes over: a setting that does nothing is found out too late."""
-    known = list(_variable_names())
-    settable = [name for name in known if "__" in name or name in (_CONFIG, f"{_PREFIX}DATA_DIR")]
-    for name, value in os.environ.items():
-        upper = name.upper()
-        if not upper.startswith(_PREFIX) or upper in known or not _is_meant_for_us(upper, value, known):
-            continue
-        near = get_close_matches(upper, settable, n=1)
-        hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists all settings."
-        raise ConfigurationError(f"There is no setting {name}; {hint}")
+def _file() -> Path:
+    return Path(os.environ.get(CONFIG) or "fovea.toml")
 
 
-def _variable_names() -> Iterator[str]:
-    yield _CONFIG
-    for section, field in Settings.model_fields.items():
-        yield f"{_PREFIX}{section}".upper()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from (f"{_PREFIX}{section}__{key}".upper() for key in field.annotation.model_fields)
-
-
-def _is_meant_for_us(name: str, value: str, known: list[str]) -> bool:
-    # Kubernetes describes a service called fovea as FOVEA_PORT=tcp://..., FOVEA_SERVICE_HOST and the like.
-    if "__" in name:
-        return True
-    return not value.startswith("tcp://") and bool(get_close_matches(name, known, n=1, cutoff=_NEARLY))
+def _origin(given: Collection[str], place: Place) -> str:
+    """Where the value at `place` was set: the first in rank."""
+    if place[0] in given:
+        return "an argument"
+    return variable_of(place, os.environ) or str(_file())

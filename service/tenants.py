@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from domain.access import CONFIGURED, Limits, Principal, Scope, Tenant
+from domain.access import CONFIGURED, Limits, Principal, Scope, StoredKey, Tenant
 from domain.errors import NotFound, UsageError
 from domain.jobs import Job
 from service.bound_engine import BoundEngine, PromptCeiling
-from service.keys import StoredKey, state_of
+from service.keys import state_of
 from service.quotas import TokenMeter, UsageAccount, check_stored
 
 if TYPE_CHECKING:
@@ -118,18 +118,18 @@ class Tenants:
 
         Raises UsageError as `working_for`, and "unauthorized" where that key opens nothing any more.
         """
-        engine, key_id = self.working_for(job.tenant), job.payload.get("key_id", "")
-        if key_id in ("", CONFIGURED):
-            return engine
+        worker, key_id = self.working_for(job.tenant).principal, job.payload.get("key_id", "")
+        if key_id in ("", CONFIGURED):  # the local user and the operator, who have no row
+            return self.bound(replace(worker, key_id=key_id), patient=True)
         stored = self._known.find(key_id)
         if stored is None or state_of(stored) != "active":
             raise UsageError("The key that sent this batch was revoked or has expired.", code="unauthorized")
-        return self.bound(replace(engine.principal, key_id=key_id, limits=stored.info.limits), patient=True)
+        return self.bound(replace(worker, key_id=key_id, limits=stored.info.limits), patient=True)
 
     def check_room(self, principal: Principal) -> None:
         """Raise QuotaExceeded where the tenant has no room for another document."""
         limits = principal.tenant_limits
-        if limits.documents is not None or limits.characters is not None:
+        if limits.bounds_storage:
             check_stored(limits, *self._account_of(principal.tenant).stored())
 
     def _tenant(self, name: str) -> Tenant | None:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from context.token_bounds import LETTERS_FACTOR, SafeBound
 from domain.errors import ConfigurationError
@@ -55,7 +55,7 @@ class GeneratorCounter:
         return self._generator.count_tokens(text)
 
 
-def make_counting(settings: Settings, encoder_counter: Once[Any]) -> Counting:
+def make_counting(settings: Settings, encoder_counter: Once[TokenCounter]) -> Counting:
     """The counters that the settings ask for. Raises ConfigurationError for a tokenizer that is named but not there."""
     if settings.context.tokenizer is not None:
         named = LazyCounter(_named(settings.context.tokenizer, settings.tiktoken_dirs))

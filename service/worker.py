@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import structlog
 
 from domain.errors import StorageError
+from domain.job_protocols import BatchStore, BatchWork, JobSource
 from domain.jobs import Turn
-from domain.protocols import BatchStore, BatchWork, JobSource
 from service.batches.none import NoBatches
 from service.lanes import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, Handler, Hold, Lane
 

@@ -40,11 +40,9 @@ def guard_archive(data: bytes, allow_doctype: bool = False) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_entries(archive, len(data), allow_doctype)
+    # NotImplementedError is zipfile's own: a version or a kind of encryption that it does not read.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
-        raise LoadError(
-            f"The file is damaged or cut off and cannot be unpacked ({error}); get a complete copy and ingest that.",
-            code="corrupt_document",
-        ) from error
+        raise _damaged(str(error)) from error
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int, allow_doctype: bool) -> None:
@@ -59,7 +57,7 @@ def _check_entries(archive: zipfile.ZipFile, size: int, allow_doctype: bool) -> 
                 code="encrypted_document",
             )
         if entry.compress_type not in _METHODS:
-            raise NotImplementedError(f"the part {entry.filename!r} is packed with method {entry.compress_type}")
+            raise _damaged(f"the part {entry.filename!r} is packed with method {entry.compress_type}")
         total = _check_entry(archive, entry, total, size, allow_doctype)
 
 
@@ -72,7 +70,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, total: int, s
         search.feed(piece)
     search.end()
     if total - before != entry.file_size:
-        raise zipfile.BadZipFile(f"the part {entry.filename!r} is not as long as it says")
+        raise _damaged(f"the part {entry.filename!r} is not as long as it says")
     return total
 
 
@@ -159,6 +157,13 @@ def _check_encoding(piece: bytes, part: str) -> None:
         raise LoadError(
             f"The part {part!r} claims the encoding {encoding}, which no Office program writes; save it again."
         )
+
+
+def _damaged(what: str) -> LoadError:
+    return LoadError(
+        f"The file is damaged or cut off and cannot be unpacked ({what}); get a complete copy and ingest that.",
+        code="corrupt_document",
+    )
 
 
 def _limit(what: str) -> LoadError:

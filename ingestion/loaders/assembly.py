@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from domain.documents import Block, BlockKind, LoadedDocument, Page, Span
+from domain.documents import CELL_SEPARATOR, Block, BlockKind, LoadedDocument, Page, Span
 from ingestion.text_gate import clean, removal_warnings
 
-CELL_SEPARATOR = " | "
 _SPACES = re.compile(r"\s+")
 _MAX_TITLE = 255
 
@@ -100,7 +99,7 @@ class TextAssembler:
 
 
 def join_cells(cells: Sequence[str]) -> str:
-    """One row of a table on one line: cells by " | ", empty cells at the end left out."""
+    """One row of a table on one line: cells by CELL_SEPARATOR, empty cells at the end left out."""
     flat = [_one_line(cell) for cell in cells]
     while flat and not flat[-1]:
         flat.pop()

@@ -46,7 +46,8 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("GET", "/v1/models/{name:path}"): _READ,
     ("POST", "/v1/documents"): _WRITE,
     ("GET", "/v1/documents"): _READ,
-    ("GET", "/v1/documents/{document_id}"): Rule((Scope.READ, Scope.WRITE)),  # who uploads asks how far it is
+    # Who uploads asks how far it is; service/api/uploads.py shows a key that only writes nothing else.
+    ("GET", "/v1/documents/{document_id}"): Rule((Scope.READ, Scope.WRITE)),
     ("GET", "/v1/documents/{document_id}/text"): _READ,
     ("DELETE", "/v1/documents/{document_id}"): _WRITE,
     ("GET", "/v1/collections"): _READ,

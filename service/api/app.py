@@ -22,7 +22,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from domain.batches import BATCH
-from domain.protocols import JobQueue, JobSource
+from domain.job_protocols import JobQueue, JobSource
 from service.api.auth import Authentication
 from service.api.bodies import BodyGate
 from service.api.draining import Drain, Draining

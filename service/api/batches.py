@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from domain.batches import BatchInfo, BatchItem, ItemResult, NewBatch
 from domain.errors import NotFound, UsageError
+from domain.job_protocols import BatchStore
 from domain.jobs import JobStatus, Receipt
-from domain.protocols import BatchStore
 from service.api.conversation import question_of_chat
 from service.api.idempotency import receipt_of
 from service.api.schemas import BatchOptions, BatchRequest, ChatRequest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import HTTPConnection
 
 from domain.access import Principal
-from domain.protocols import BatchStore, JobQueue
+from domain.job_protocols import BatchStore, JobQueue
 from service.bound_engine import BoundEngine
 
 if TYPE_CHECKING:

@@ -159,9 +159,10 @@ class AttendedTokenReply(SpanReply):
 
 class AttendedSentenceReply(AttendedTokenReply):
     score: float
+    raw_score: float | None = Field(description="Before it was mapped; null where a reranker names no parts.")
     parts: dict[str, float] = Field(
-        description="By name, the log-odds that the score adds up from before a calibration; attention has "
-        "sentence, window, chunk, dense, lexical, network and bias. Empty where a reranker names none."
+        description="By name, what the log-odds of raw_score add up from; attention has sentence, window, chunk, "
+        "dense, lexical, network and bias. Empty where a reranker names none."
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.responses import Response
 
-from domain.protocols import BatchStore, JobQueue
+from domain.job_protocols import BatchStore, JobQueue
 from domain.search import DEFAULT_TENANT
 from service.api.draining import Drain
 from service.api.idempotency import KeysInFlight

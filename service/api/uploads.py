@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from domain.access import Scope
 from domain.errors import NotFound, UsageError
+from domain.job_protocols import JobQueue
 from domain.jobs import DocumentInfo, Job, JobStatus, NewJob, Receipt
-from domain.protocols import JobQueue
 from ingestion.text_gate import clean
 from service.api.idempotency import receipt_of
 from service.api.schemas import TextUpload, UrlUpload
@@ -49,7 +50,8 @@ class Uploads:
         """
         content = [[job.payload, sha256(job.blob or b"").hexdigest()] for job in jobs]
         response = {"documents": [_accepted(job) for job in jobs]}
-        earlier = self._jobs.submit(jobs, receipt_of(key, ["documents", content], response))
+        sent = [replace(job, payload={**job.payload, "key_id": self._engine.principal.key_id}) for job in jobs]
+        earlier = self._jobs.submit(sent, receipt_of(key, ["documents", content], response))
         return (earlier.response if earlier else response), earlier
 
     def accept_file(self, file: UploadedFile, collection: str, source: str = "") -> NewJob:
@@ -85,14 +87,22 @@ class Uploads:
         return NewJob(UPLOAD, upload_payload("url", tenant=self._tenant, collection=collection, source=url))
 
     def state(self, document: str) -> dict[str, Any]:
-        """A document with its state: queued, running, failed or ready. Raises NotFound."""
+        """A document with its state: queued, running, failed or ready. Raises NotFound.
+
+        A key that may not read is told the state, and of the document what it has itself sent.
+        """
         jobs = self._jobs_of(document)
         newest = jobs[0] if jobs else None
         info = self._stored(document)
         if info is None and (newest is None or newest.status in (JobStatus.READY, JobStatus.CANCELLED)):
             raise NotFound(f"There is no document {document!r}.")
-        shown = info.to_dict() if info else _pending(document, newest)
-        return {**shown, "state": _state(info, newest), "job": newest.to_dict() if newest else None}
+        state = _state(info, newest)
+        if not self._engine.principal.may(Scope.READ):
+            newest = self._own(newest)
+            shown = _without_content(document, info, newest)
+        else:
+            shown = info.to_dict() if info else _pending(document, newest)
+        return {**shown, "state": state, "job": newest.to_dict() if newest else None}
 
     def delete(self, document: str) -> None:
         """Delete a document and whatever of it waits to be indexed, or is being indexed. Raises NotFound."""
@@ -109,6 +119,10 @@ class Uploads:
     def _jobs_of(self, document: str) -> list[Job]:
         sees = self._engine.principal.sees
         return [job for job in self._jobs.of_document(document) if sees(job.payload.get("collection", ""))]
+
+    def _own(self, job: Job | None) -> Job | None:
+        """The job where the caller's key has sent it."""
+        return job if job is not None and job.payload.get("key_id") == self._engine.principal.key_id else None
 
     def _stored(self, document: str) -> DocumentInfo | None:
         try:
@@ -161,3 +175,13 @@ def _pending(document: str, job: Job | None) -> dict[str, Any]:
         "error": job.error.to_dict() if job and job.error else None,
         "metadata": {},
     }
+
+
+def _without_content(document: str, info: DocumentInfo | None, own: Job | None) -> dict[str, Any]:
+    """The shape of a document with nothing in it but what its sender knows, and how it stands."""
+    shown = _pending(document, own)
+    if info is None:
+        return shown
+    stored = info.to_dict()
+    told = ("collection", "status", "updated_at", *(("chunks", "characters") if own else ()))
+    return shown | {name: stored[name] for name in told}

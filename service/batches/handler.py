@@ -14,8 +14,8 @@ from functools import partial
 from domain.answers import Answer
 from domain.batches import BatchForm, BatchItem, ItemResult
 from domain.errors import ConfigurationError, GenerationError, NotFound, QuotaExceeded, UsageError
+from domain.job_protocols import BatchWork
 from domain.jobs import ErrorInfo, Job, Turn
-from domain.protocols import BatchWork
 from service.batches.asking import Answering, Askers
 from service.batches.columns import answer_columns
 from service.batches.spending import Spending

@@ -23,8 +23,9 @@ from attention_core.calibration import questions_needed
 from domain.calibration import Calibration, CalibrationReport, Outcome, ScoreMap, ScoringQuality, Thresholds
 from domain.errors import UsageError
 from domain.search import Candidate, Filters, Query
-from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, score_quality
+from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, loss_interval, score_quality
 from service.calibration.observed import Observed, observe, split_by_document
+from service.calibration.promise import warnings
 from service.calibration.side_by_side import Measured, measure
 from service.labelled_questions import LabelledQuestion
 from service.parts import Parts
@@ -79,7 +80,18 @@ class Calibrator:
         replaces, why = _verdict(self._scoring.valid(self._collection), was, calibration)
         skipped = sum(one.question.answerable and not len(one.needed) for one in (*fitted, *checked))
         outcome: Outcome = "replaced" if replaces else "kept"
-        return CalibrationReport(self._collection, outcome, why, was, calibration, losses, skipped)
+        loss = loss_interval([one.mapped(maps) for one in checked], thresholds)
+        return CalibrationReport(
+            collection=self._collection,
+            outcome=outcome,
+            reason=why,
+            before=was,
+            calibration=calibration,
+            losses=losses,
+            loss_interval=(loss.low, loss.high) if loss else None,
+            skipped=skipped,
+            warnings=warnings(calibration, sum(len(one.needed) > 0 for one in fitted), loss),
+        )
 
     def _fit(
         self, fitted: Sequence[Observed], checked: Sequence[Observed], target: float

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention_core.calibration import Numbers
+from context.drafts import sentences_of
 from context.evidence_mass import evidence_mass, mass_per_token
-from context.selection import sentences_of
 from domain.calibration import ScoreMap
 from domain.errors import UsageError
 from domain.protocols import Reranker, TokenCounter
@@ -119,7 +119,8 @@ def split_by_document(
 ) -> tuple[list[LabelledQuestion], list[LabelledQuestion]]:
     """Two halves, for fitting and for checking, that share no document. Raises UsageError where all share one.
 
-    The same questions give the same halves, in whatever order they come.
+    The same questions give the same halves, in whatever order they come. The halves are as equal as dealing the largest
+    documents first makes them (Graham 1969).
     """
     clusters: dict[str, list[LabelledQuestion]] = {}
     for question in sorted(questions, key=lambda item: item.id):
@@ -131,7 +132,8 @@ def split_by_document(
             code="too_few_questions",
         )
     names = sorted(clusters)
-    random.Random(seed).shuffle(names)
+    random.Random(seed).shuffle(names)  # decides among those of one size: the sort keeps their order
+    names.sort(key=lambda name: len(clusters[name]), reverse=True)
     halves: tuple[list[LabelledQuestion], list[LabelledQuestion]] = ([], [])
     for name in names:  # each cluster to the half that has fewer questions so far
         min(halves, key=len).extend(clusters[name])

@@ -14,6 +14,7 @@ import sys
 from domain.errors import DataDirectoryInUse, FoveaError, IndexModelMismatch, UsageError
 from service import failpoints
 from service.cli.app import app
+from service.cli.options import message
 
 _USAGE = (UsageError, IndexModelMismatch, DataDirectoryInUse)  # the caller must change something before trying again
 
@@ -26,9 +27,9 @@ def main() -> None:
         failpoints.arm_from(os.environ)
         app()
     except FoveaError as error:
-        print(f"fovea: {error.message}", file=sys.stderr)
+        message(f"fovea: {error.message}")
         if isinstance(error, DataDirectoryInUse):
-            print("To ask a running `fovea serve`, add --url with its address to the command.", file=sys.stderr)
+            message("To ask a running `fovea serve`, add --url with its address to the command.")
         sys.exit(2 if isinstance(error, _USAGE) else 1)
     except BrokenPipeError:  # `fovea list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,14 +22,20 @@ from service.cli import (
     training,
 )
 from service.cli.options import DataDir, before_command, message, show_version
+from service.cli.wrong_values import reword
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C ends each of them with one line and the status that shells give a SIGINT."""
+    """The commands; Ctrl-C ends each of them with one line and the status that shells give a SIGINT. What is wrong with
+    an option is said in our own words.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            reword(error)
+            raise
         except KeyboardInterrupt:
             message("fovea: interrupted; what was finished is kept, start it again to go on.")
             raise SystemExit(_INTERRUPTED) from None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.options import DEFAULT, CollectionName, DataDir, Json, MaxTokens, Url, opened
-from service.cli.printing import out, print_json
+from service.cli.printing import out, plain, print_json
 from service.cli.progress import ProgressLine
 from service.cli.questions import Constraints, RoleText, Think
 
@@ -42,7 +42,7 @@ def batch(
 
     Example: `fovea batch questions.csv -o answers.csv --question-column Question`
     """
-    from service.batch import run_batch
+    from service.batches.table_run import run_batch
 
     options: dict[str, Any] = {
         "max_tokens": max_tokens,
@@ -68,7 +68,7 @@ def batch(
         out.print(
             f"{summary.rows} rows: {summary.abstained} without an answer, {summary.failed} failed, "
             f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens, "
-            f"{summary.total_tokens:,} in all; {summary.output}"
+            f"{summary.total_tokens:,} in all; {plain(summary.output)}"
         )
         if summary.resumed == summary.rows:
             out.print("All of them were answered before; --overwrite asks them anew, for example with other options.")

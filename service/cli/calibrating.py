@@ -11,7 +11,7 @@ from rich.table import Table
 
 from domain.calibration import CalibrationReport, ScoringQuality
 from domain.errors import UsageError
-from service.cli.options import DEFAULT, CollectionName, DataDir, Json, message, settings_for
+from service.cli.options import DEFAULT, CollectionName, DataDir, Json, message, settings_of_index
 from service.cli.printing import out, plain, print_json
 from service.cli.progress import ProgressLine
 
@@ -63,7 +63,7 @@ def calibrate(
 
     if (questions is None) != reset:
         raise UsageError("Name a file of questions, or --reset to forget a calibration, and not both.")
-    with build_engine(settings_for(data_dir), on_message=message) as engine:
+    with build_engine(settings_of_index(data_dir), on_message=message) as engine:
         if questions is None:
             _reset(engine, collection, json)
             return
@@ -92,6 +92,9 @@ def _print(report: CalibrationReport) -> None:
     out.print(_table(calibration.fused, report.before, calibration.attention))
     losses = (f"{float(share):.0%}: {_shown(loss)}" for share, loss in report.losses.items())
     out.print(f"Evidence lost on the held-out questions by thresholds for a target of {', '.join(losses)}")
+    if report.loss_interval:
+        low, high = map(_shown, report.loss_interval)
+        out.print(f"95 % interval of that for {calibration.target:.0%}: {low} to {high}")
     out.print(
         f"Thresholds for {calibration.target:.0%}: {1000 * thresholds.mass_per_token:.3f} of the evidence mass for a "
         f"thousand tokens, an answer from {thresholds.abstain_below:.4f}, fitted on {fitted} questions and measured on "
@@ -101,6 +104,8 @@ def _print(report: CalibrationReport) -> None:
         out.print(f"For {report.skipped} answerable questions retrieval did not find the evidence.")
     out.print(f"Attention is {'on' if calibration.uses_attention else 'off'}: {plain(calibration.reason)}.")
     out.print(f"{_VERDICTS[report.outcome]}: {plain(report.reason)}.")
+    for sentence in report.warnings:
+        out.print(f"[yellow]Warning:[/] {plain(sentence)}")
 
 
 def _table(fused: ScoringQuality, before: ScoringQuality, attention: ScoringQuality) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from domain.errors import FoveaError
-from service.cli.options import DataDir, Json, message, settings_for
+from service.cli.options import DataDir, Json, message, settings_of_index
 from service.cli.printing import out, plain, print_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def doctor(data_dir: DataDir = None, json: Json = False) -> None:
     from service.bootstrap import build_engine
     from service.storage.database import without_password
 
-    settings = settings_for(data_dir)
+    settings = settings_of_index(data_dir)
     started = time.perf_counter()
     with build_engine(settings, on_message=message) as engine:
         problems = _search_everywhere(engine)  # opens all indexes

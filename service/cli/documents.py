@@ -33,7 +33,7 @@ def ingest(
 
     Example: `fovea ingest reports/ notes.md https://example.com/page`
     """
-    with opened(data_dir, url) as engine, ProgressLine("files", "chunks") as line:
+    with opened(data_dir, url, create=True) as engine, ProgressLine("files", "chunks") as line:
         report = engine.ingest(inputs, collection=collection, progress=line.follow)
     if json:
         print_json(report.to_dict())

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from domain.errors import UsageError
 from domain.evaluation import Curve, Estimate, EvaluationReport, Limit, SpanQuality
-from service.cli.options import DEFAULT, CollectionName, DataDir, Json, message, settings_for
+from service.cli.options import DEFAULT, CollectionName, DataDir, Json, message, settings_of_index
 from service.cli.printing import out, plain, print_json
 from service.cli.progress import ProgressLine
 
@@ -63,7 +63,7 @@ def evaluate(
     if plot is not None:
         check_plot(plot)
     ceilings = DEFAULT_BUDGETS if budgets is None else _budgets(budgets)
-    with build_engine(settings_for(data_dir), on_message=message) as engine, ProgressLine("questions") as line:
+    with build_engine(settings_of_index(data_dir), on_message=message) as engine, ProgressLine("questions") as line:
         report = engine.evaluate(
             questions,
             collection=collection,

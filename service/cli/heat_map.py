@@ -9,7 +9,7 @@ sentence says what its score adds up from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -95,7 +95,7 @@ def heat_map(explanation: Explanation, colour: bool, parts: bool = False) -> Ite
     yield coverage_table(explanation, colour)
     yield Group("", legend(explanation, colour))
     if parts:
-        yield Text("Under it, the log-odds of its score before a calibration, and what they add up from.", style="dim")
+        yield Text("Under it, its score before it was mapped, and the log-odds that this adds up from.", style="dim")
     for chunk in explanation.chunks:
         title = without_controls(where(chunk))
         yield Text.assemble("\n", (f"{chunk.score:.3f}", "bold"), "  ", (title, "dim"))
@@ -103,7 +103,7 @@ def heat_map(explanation: Explanation, colour: bool, parts: bool = False) -> Ite
             line = Text(f"{bar(sentence.score)} {sentence.score:.2f} {share(sentence.weights, explanation):6.1%}  ")
             yield line.append(shaded(chunk, sentence, scale) if colour else marked(chunk, sentence, scale))
             if parts and sentence.parts:
-                yield Text(f"{_INDENT}{sum_of(sentence.parts)}", style="dim")
+                yield Text(f"{_INDENT}{sum_of(sentence)}", style="dim")
 
 
 def count_of_chunks(explanation: Explanation) -> str:
@@ -148,14 +148,17 @@ def bar(score: float) -> str:
     return "█" * full + "░" * (_BAR - full)
 
 
-def sum_of(parts: Mapping[str, float]) -> str:
-    """Log-odds and what they add up from, without what adds nothing.
+def sum_of(sentence: AttendedSentence) -> str:
+    """The raw score, its log-odds and what they add up from, without what adds nothing.
 
-    >>> sum_of({"sentence": 8.1, "window": 4.5, "network": 0.0, "bias": -14.3})
-    '-1.70 = sentence +8.10  window +4.50  bias -14.30'
+    >>> from domain.documents import Span
+    >>> parts = {"sentence": 8.1, "window": 4.5, "network": 0.0, "bias": -14.3}
+    >>> sum_of(AttendedSentence(Span(0, 1), "a", 0.3, (), parts, 0.1545))
+    '0.15, log-odds -1.70 = sentence +8.10  window +4.50  bias -14.30'
     """
-    summands = "  ".join(f"{without_controls(name)} {value:+.2f}" for name, value in parts.items() if value)
-    return f"{sum(parts.values()):+.2f} = {summands}"
+    summands = "  ".join(f"{without_controls(name)} {value:+.2f}" for name, value in sentence.parts.items() if value)
+    raw = "" if sentence.raw_score is None else f"{sentence.raw_score:.2f}, log-odds "
+    return f"{raw}{sum(sentence.parts.values()):+.2f} = {summands}"
 
 
 def shaded(chunk: AttendedChunk, sentence: AttendedSentence, scale: Sequence[float]) -> Text:

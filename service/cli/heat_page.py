@@ -141,7 +141,7 @@ def _sums(explanation: Explanation) -> Iterator[str]:
     yield "<h2>What the scores add up from</h2>"
     yield (
         '<p class="note">Log-odds: 0 is a score of 0.5, and more is more likely; blue raises, red lowers. They add up '
-        "to the score before the calibration of the collection, where it has one.</p>"
+        "to the raw score, which a map then makes the score of.</p>"
     )
     for chunk in explanation.chunks:
         yield f"<h3>{chunk.score:.3f} &middot; {_text(where(chunk))}</h3>"
@@ -150,10 +150,12 @@ def _sums(explanation: Explanation) -> Iterator[str]:
 
 
 def _sum_table(chunk: AttendedChunk, names: Sequence[str], most: float) -> Iterator[str]:
-    titles = "".join(f'<th scope="col">{_text(name)}</th>' for name in ("score", "log-odds", *names, ""))
+    titles = "".join(f'<th scope="col">{_text(name)}</th>' for name in ("score", "raw score", "log-odds", *names, ""))
     yield f'<table class="parts"><thead><tr>{titles}</tr></thead><tbody>'
     for sentence in chunk.sentences:
-        sums = f'<td class="sum">{sentence.score:.2f}</td><td class="sum">{sum(sentence.parts.values()):+.2f}</td>'
+        raw = "" if sentence.raw_score is None else f"{sentence.raw_score:.2f}"
+        figures = (f"{sentence.score:.2f}", raw, f"{sum(sentence.parts.values()):+.2f}")
+        sums = "".join(f'<td class="sum">{figure}</td>' for figure in figures)
         summands = "".join(_summand(sentence.parts.get(name, 0.0), most) for name in names)
         yield f'<tr>{sums}{summands}<td class="text">{_text(sentence.text)}</td></tr>'
     yield "</tbody></table>"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from domain.access import PUBLISHABLE_LIMITS, KeyInfo, Limits, Scope
 from domain.search import DEFAULT_TENANT
-from service.cli.options import DataDir, Json, message, settings_for
+from service.cli.options import DataDir, Json, message, settings_for, settings_of_index
 from service.cli.printing import out, plain, print_json
 
 _NO_LIMIT = -1  # what an option says where a limit is to be taken away
@@ -99,7 +99,7 @@ def list_keys(
     """
     from service.bootstrap import open_keys
 
-    with open_keys(settings_for(data_dir)) as store:
+    with open_keys(settings_of_index(data_dir)) as store:
         found = [_shown(info) for info in store.list_keys(tenant)]
     if json:
         print_json({"keys": found})
@@ -119,7 +119,7 @@ def revoke(
     """
     from service.bootstrap import open_keys
 
-    with open_keys(settings_for(data_dir)) as store:
+    with open_keys(settings_of_index(data_dir)) as store:
         found = [_shown(store.revoke(item)) for item in ids]
     if json:
         print_json({"keys": found})
@@ -135,7 +135,7 @@ def prune(json: Json = False, data_dir: DataDir = None) -> None:
     """
     from service.bootstrap import open_keys
 
-    with open_keys(settings_for(data_dir)) as store:
+    with open_keys(settings_of_index(data_dir)) as store:
         count = store.prune()
     if json:
         print_json({"forgotten": count})
@@ -165,7 +165,7 @@ def show_tenant(
     """
     from service.bootstrap import open_keys
 
-    settings = settings_for(data_dir)
+    settings = settings_of_index(data_dir)
     with open_keys(settings) as store:
         wanted = (requests_per_minute, tokens_per_day, body_bytes, documents, characters)
         if any(value is not None for value in wanted):

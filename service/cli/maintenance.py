@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from domain.maintenance import BackupReport, ReindexReport, VerifyReport
-from service.cli.options import DataDir, Json, message, settings_for
+from service.cli.options import DataDir, Json, message, settings_for, settings_of_index
 from service.cli.printing import out, plain, print_json
 from service.cli.progress import Stages
 
@@ -60,7 +60,7 @@ def reindex(
     """
     from service.bootstrap import build_engine
 
-    with build_engine(settings_for(data_dir), on_message=message) as engine:
+    with build_engine(settings_of_index(data_dir), on_message=message) as engine:
         names = [collection] if collection is not None else [item.name for item in engine.list_collections()]
         reports = [_reindexed(engine, name, embed) for name in names]
     if json:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, NotFound
 from domain.search import DEFAULT_COLLECTION
+from service.cli.printing import without_controls
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def show_version(value: bool) -> None:
 
 
 def message(text: str) -> None:
-    """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for people, on stderr; what it repeats from elsewhere is shown and not obeyed."""
+    print(without_controls(text), file=sys.stderr, flush=True)
 
 
 def settings_for(data_dir: Path | None, **overrides: Any) -> Settings:
@@ -57,9 +58,27 @@ def settings_for(data_dir: Path | None, **overrides: Any) -> Settings:
     return load_settings(data_dir=data_dir or before_command.get(), **overrides)
 
 
+def settings_of_index(data_dir: Path | None) -> Settings:
+    """The same for commands that ask what is there: they make nothing. Raises NotFound where there is no index, which
+    is what a misspelt directory looks like.
+    """
+    from service.storage.database import lacks_file
+
+    settings = settings_for(data_dir)
+    if lacks_file(settings.database_url):  # a database on a server says itself what it lacks
+        raise NotFound(
+            f"There is no index in {str(settings.data_dir.absolute())!r}. Name its directory with --data-dir or "
+            "FOVEA_DATA_DIR, or make one there: `fovea ingest PATH_OR_URL...`."
+        )
+    return settings
+
+
 @contextmanager
-def opened(data_dir: Path | None, url: str | None = None) -> Iterator[Engine | Client]:
-    """The engine of the data directory, or a client of the server at `url`: both have the same verbs."""
+def opened(data_dir: Path | None, url: str | None = None, *, create: bool = False) -> Iterator[Engine | Client]:
+    """The engine of the data directory, or a client of the server at `url`: both have the same verbs.
+
+    Raises NotFound where there is no index, unless `create` says that the command makes one.
+    """
     if url is not None:
         if data_dir is not None:
             raise ConfigurationError("--url and --data-dir exclude each other: the server has its own data directory.")
@@ -71,5 +90,6 @@ def opened(data_dir: Path | None, url: str | None = None) -> Iterator[Engine | C
         return
     from service.bootstrap import build_engine
 
-    with build_engine(settings_for(data_dir), on_message=message) as engine:
+    settings = settings_for(data_dir) if create else settings_of_index(data_dir)
+    with build_engine(settings, on_message=message) as engine:
         yield engine

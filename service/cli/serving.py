@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import DataDir, Url, message, opened, settings_for
+from service.cli.options import DataDir, Url, message, opened, settings_for, settings_of_index
 from service.cli.printing import print_report
 from service.cli.progress import ProgressLine
 
@@ -81,7 +81,7 @@ def _mcp_over_http(port: int, data_dir: Path | None, url: str | None) -> None:
 
     release = version("fovea-rag")
     if url is None:
-        with build_server(settings_for(data_dir), on_message=message) as server:
+        with build_server(settings_of_index(data_dir), on_message=message) as server:
             message(f"MCP over HTTP on http://127.0.0.1:{port}/mcp")
             run_mcp(bound_to_caller(server.tenants), server.keys, port, release)
         return

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from domain.errors import UsageError
 from domain.training import CollectionGain, EvidenceQuality, Gain, TrainingReport
-from service.cli.options import DEFAULT, DataDir, Json, message, settings_for
+from service.cli.options import DEFAULT, DataDir, Json, message, settings_of_index
 from service.cli.printing import out, plain, print_json
 from service.cli.progress import Stages
 from service.labelled_questions import LabelledQuestion
@@ -66,7 +66,7 @@ def train(
     from service.bootstrap import build_engine
 
     sets = _sets(questions or [], collection or [], self_supervised)
-    settings = settings_for(data_dir)
+    settings = settings_of_index(data_dir)
     with build_engine(settings, on_message=message) as engine, Stages() as stages:
         report = engine.train(
             sets,

@@ -15,8 +15,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from context.drafts import sentences_of
 from context.language import detect_language
-from context.selection import sentences_of
 from domain.asking import AskOptions
 from domain.documents import Span
 from domain.search import Candidate, Evidence, Filters, Query, ScoredChunk

@@ -144,7 +144,7 @@ def open_existing(url: str) -> Database:
     parsed = _parse(url)
     name = _shown(parsed)
     sqlite = parsed.get_backend_name() == "sqlite"
-    if sqlite and "uri" not in parsed.query and not Path(str(parsed.database)).is_file():
+    if lacks_file(url):
         raise NotFound(f"There is no database {name}; check --data-dir, or ingest something first.")
     database = Database(_sqlite_engine(parsed) if sqlite else _postgresql_engine(parsed))
     try:
@@ -154,6 +154,13 @@ def open_existing(url: str) -> Database:
         database.close()
         raise
     return database
+
+
+def lacks_file(url: str) -> bool:
+    """Whether a URL is that of a SQLite file which is not there. Raises ConfigurationError for one that cannot work."""
+    parsed = _parse(url)
+    named = parsed.get_backend_name() == "sqlite" and "uri" not in parsed.query
+    return named and not Path(str(parsed.database)).is_file()
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -66,6 +66,7 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
         _refuse_incomplete(document, chunks, token_blobs)
         with self._database.write() as connection:
             owner = self._locked(connection, collection)
+            self._check_room(connection, document)
             blobs = pack_vectors(vectors, len(chunks), owner.dim)
             if owner.dim is None:
                 _record_dim(connection, owner.id, vectors.shape[1])
@@ -165,6 +166,9 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
             .join(collections, collections.c.id == documents.c.collection_id)
             .where(documents.c.tenant_id == self._tenant)
         )
+
+    def _check_room(self, connection: Connection, document: Document) -> None:
+        """Raise where the transaction may not store the document: a store with limits says when."""
 
     def _put(self, connection: Connection, owner: Row[Any], document: Document, chunk_count: int) -> int:
         """Write the document's own row and its metadata entries; its number."""

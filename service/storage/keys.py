@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from domain.access import KeyInfo, Limits, Scope, Tenant, check_tenant
+from domain.access import KeyInfo, Limits, Scope, StoredKey, Tenant, check_tenant
 from domain.errors import NotFound
 from service.storage.database import Database
 from service.storage.rows import now
@@ -19,15 +18,6 @@ from service.storage.tables import api_keys, tenants
 from service.storage.usage import SqlUsage
 
 _ACTIVE = (api_keys.c.revoked_at.is_(None), tenants.c.suspended_at.is_(None))
-
-
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A key with the sha256 of its secret and the tenant it belongs to."""
-
-    info: KeyInfo
-    secret_hash: str
-    tenant: Tenant
 
 
 class SqlKeys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -37,12 +37,15 @@ class SqlUsage(TenantScope):
 
     def stored(self) -> tuple[int, int]:
         """(documents, characters of their texts); a document that failed is one too."""
-        statement = select(func.count(), func.coalesce(func.sum(documents.c.characters), 0)).where(
-            documents.c.tenant_id == self._tenant
-        )
         with self._database.read() as connection:
-            count, characters = connection.execute(statement).one()
-        return int(count), int(characters)
+            return stored_of(connection, self._tenant)
 
     def _of_day(self, *columns: ColumnElement[Any], day: str) -> Select[Any]:
         return select(*columns).where(token_usage.c.tenant_id == self._tenant, token_usage.c.day == day)
+
+
+def stored_of(connection: Connection, tenant: str) -> tuple[int, int]:
+    """(documents, characters of their texts) of a tenant, as the connection's transaction sees them."""
+    statement = select(func.count(), func.coalesce(func.sum(documents.c.characters), 0))
+    count, characters = connection.execute(statement.where(documents.c.tenant_id == tenant)).one()
+    return int(count), int(characters)

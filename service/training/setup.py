@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.errors import UsageError
 from domain.protocols import ContextBuilder, TokenCodec
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from attention_core.codec import batched
 from attention_core.examples import States
-from domain.protocols import DocumentStore, TokenCodec
+from domain.document_store import DocumentStore
+from domain.protocols import TokenCodec
 from domain.search import IntArray, Query, StoredChunk
 
 if TYPE_CHECKING:

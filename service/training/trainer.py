@@ -25,7 +25,7 @@ from attention_core.codec import codec_for
 from attention_core.reranker import AttentionReranker
 from attention_core.scorer import ScorerWeights, rounded
 from attention_core.training import Progress, TrainingOptions, TrainingResult, averaged, held_out_loss, train
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.errors import UsageError
 from domain.protocols import Reranker, TokenEncoder
 from domain.training import EvidenceQuality, Outcome, SeedResult, TrainingReport

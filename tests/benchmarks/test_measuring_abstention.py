@@ -21,7 +21,7 @@ from benchmarks.abstention import (
     target_line,
 )
 from benchmarks.abstention_pairs import Asker, Pair
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.calibration import ScoreMap
 from domain.documents import document_id
 from domain.search import DEFAULT_TENANT

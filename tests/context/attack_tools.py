@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 from tests.context.true_sentences import Case
@@ -44,3 +45,13 @@ def swapped(case: Case, draw: Random, found: list[re.Match[str]]) -> str | None:
     if one[0].casefold()[:4] == two[0].casefold()[:4]:
         return None
     return end(changed(changed(case.sentence, two, one[0]), one, two[0]))
+
+
+def turned(case: Case, draw: Random, pairs: Sequence[tuple[str, str]]) -> str | None:
+    """The sentence with one of the patterns that it holds replaced, at one of its places."""
+    found = [(match, new) for old, new in pairs for match in re.finditer(old, case.sentence)]
+    if not found:
+        return None
+    match, new = draw.choice(found)
+    altered = changed(case.sentence, match, new)
+    return end(altered) if altered != case.sentence else None

@@ -6,13 +6,16 @@ gives it nothing to work on. What it returns must differ from the sentence in wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.context import attacks_on_amounts as amounts
+from tests.context import attacks_on_meaning as meaning
 from tests.context import attacks_on_numbers as numbers
 from tests.context import attacks_on_statements as statements
+from tests.context import attacks_on_subjects as subjects
 from tests.context import attacks_on_words as words
-from tests.context.true_sentences import Case, cases
+from tests.context.true_sentences import Case, cases, is_verified
 
 Attack = Callable[[Case, Random], str | None]
 
@@ -44,6 +47,32 @@ _ATTACKS: tuple[Attack, ...] = (
     statements.marks_in_code,
     statements.second_clauses,
     statements.false_frames,
+    statements.false_leads,
+    statements.altered_quotes,
+    statements.struck_words,
+    statements.questions,
+    subjects.swapped_subjects,
+    subjects.subjects_of_other_evidence,
+    subjects.borrowed_predicates,
+    subjects.exchanged_marks,
+    subjects.names_of_evidence,
+    subjects.words_of_neighbours,
+    amounts.numbers_of_neighbours,
+    amounts.swapped_scales,
+    amounts.shifted_points,
+    amounts.turned_dates,
+    amounts.cut_ranges,
+    amounts.altered_ordinals,
+    amounts.altered_fractions,
+    amounts.altered_half_days,
+    meaning.altered_modals,
+    meaning.altered_affixes,
+    meaning.dropped_hedges,
+    meaning.dropped_conditions,
+    meaning.dropped_attributions,
+    meaning.moved_turns,
+    meaning.swapped_conjunctions,
+    meaning.turned_comparisons,
 )
 ATTACKS = {attack.__name__: attack for attack in _ATTACKS}
 
@@ -60,3 +89,8 @@ def forged_answers(seed: int, per_attack: int) -> list[tuple[str, Case, str]]:
                 own.setdefault(answer, case)
         found += [(name, case, answer) for answer, case in own.items()]
     return found
+
+
+def passing(forged: Sequence[tuple[str, Case, str]], attack: str) -> list[tuple[str, str]]:
+    """(answer, the true sentence) of each answer of one attack that is shown as verified."""
+    return [(answer, case.sentence) for name, case, answer in forged if name == attack and is_verified(case, answer)]

@@ -9,6 +9,11 @@ from tests.context.attack_tools import FULL_WIDTH, NUMBER, changed, end, new_num
 from tests.context.attack_words import CHINESE_DIGITS, MONTHS, UNITS
 from tests.context.true_sentences import Case
 
+# "More than > 5", "at least ≥ 5" and "about ±5" say nothing else.
+SAME_SIGN = re.compile(
+    r"(?:more than|over|above|at least|exceed\w*|less than|under|below|at most|about|around) [€£$¥]?$"
+    r"|[过過于於少多约約]$"
+)
 INVISIBLE = "\u200b\u200c\u2060\ufeff"
 
 
@@ -42,12 +47,15 @@ def altered_sign(case: Case, draw: Random) -> str | None:
     match = pick(draw, NUMBER, case.sentence)
     if (
         not match
+        or case.sentence[: match.start()].rstrip()[-1:].isdigit()  # "162 -584" may be a range
         or case.sentence[: match.start()].rstrip().endswith(("-", "–", "—", "~", "～", "－", "约", "超过", "超過"))
         or ":" in case.sentence
     ):
         return None
+    said = SAME_SIGN.search(case.sentence[: match.start()])
     signs = ("-", "负", "−", ">", "<", "±", "≠") if case.is_chinese else ("-", "minus ", "−", ">", "<", "≥", "±", "≠")
-    return end(changed(case.sentence, match, draw.choice(signs) + match[0]))
+    sign = draw.choice(signs)
+    return None if said and sign in ">≥<±" else end(changed(case.sentence, match, sign + match[0]))
 
 
 def altered_units(case: Case, draw: Random) -> str | None:
@@ -61,7 +69,7 @@ def altered_units(case: Case, draw: Random) -> str | None:
 
 def percent_for_number(case: Case, draw: Random) -> str | None:
     match = pick(
-        draw, re.compile(r"(?<![\w.,:/–－-])\d+(?:\.\d+)?(?:\s?(?:%|per ?cent))?(?! ?[\w,.:%]| per)"), case.sentence
+        draw, re.compile(r"(?<![\w.,:/–－-])\d+(?:\.\d+)?(?:\s?(?:%|per ?cent))?(?!\s?[\w,.:%]|\sper)"), case.sentence
     )
     if not match:
         return None
@@ -101,7 +109,7 @@ def altered_dates(case: Case, draw: Random) -> str | None:
 
 def swapped_numbers(case: Case, draw: Random) -> str | None:
     found = [match for match in NUMBER.finditer(case.sentence) if case.sentence.count(match[0]) == 1]
-    if any(month in case.sentence for month in MONTHS):  # "1943 January 7" is odd, not false
+    if any(month in case.sentence for month in (*MONTHS, "May")):  # "1943 January 7" is odd, not false
         return None
     return swapped(case, draw, found)
 
@@ -117,5 +125,6 @@ def disguised_numbers(case: Case, draw: Random) -> str | None:
         f"{match[0]}{draw.choice(INVISIBLE)}{draw.randint(1, 9)}",
         f"{match[0]}⁰",
         f"{match[0]}О",
+        f"\u202e{match[0]}\u202c" if match[0] != match[0][::-1] else f"{match[0]}⁵",
     )
     return end(changed(case.sentence, match, draw.choice(forms)))

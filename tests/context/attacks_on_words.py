@@ -6,11 +6,12 @@ import re
 from itertools import pairwise
 from random import Random
 
-from context.language import STOP_WORDS
+from context.language import HAN_STOP, STOP_WORDS
 from tests.context.attack_tools import WORD, changed, end, pick, swapped
 from tests.context.attack_words import FOREIGN_NAMES, HOMOGLYPHS, QUANTIFIERS, SMALL_WORDS, TURNED
 from tests.context.true_sentences import Case
 
+HAN_SMALL = HAN_STOP | frozenset("以于於在自其")
 HAN_RUN = re.compile(r"[\u4e00-\u9fff]{4,}")
 
 
@@ -28,7 +29,7 @@ def altered_words(case: Case, draw: Random) -> str | None:
         return _other_han(case, draw)
     found = [match for match in WORD.finditer(case.sentence) if match[0].islower() and len(match[0]) > 4]
     others = [word for word in WORD.findall(case.other.text) if word.islower() and len(word) > 5]
-    others = [word for word in others if word[:5] not in case.own.text.casefold() and word != "according"]
+    others = [word for word in others if word[:5] not in case.own.text.casefold() and word not in STOP_WORDS]
     return end(changed(case.sentence, draw.choice(found), draw.choice(others))) if found and others else None
 
 
@@ -39,9 +40,9 @@ def _other_han(case: Case, draw: Random) -> str | None:
         return None
     at, start = draw.randrange(len(run[0]) - 1), draw.randrange(len(away[0]) - 1)
     new = away[0][start : start + 2]
-    if set(new) & set(case.own.text) or new[0] == new[1]:
-        return None
     place = run.start() + at
+    if set(new) & set(case.own.text) or new[0] == new[1] or HAN_SMALL.issuperset(new):
+        return None
     return end(case.sentence[:place] + new + case.sentence[place + 2 :])
 
 
@@ -78,13 +79,18 @@ def added_quantifiers(case: Case, draw: Random) -> str | None:
 def swapped_names(case: Case, draw: Random) -> str | None:
     """Subject and object in each other's place."""
     names = [match for match in WORD.finditer(case.sentence) if match[0][0].isupper()]
-    names = [match for match in names if case.sentence.count(match[0]) == 1 and match[0].casefold() not in SMALL_WORDS]
+    names = [match for match in names if case.sentence.count(match[0]) == 1]
+    names = [match for match in names if match[0].casefold() not in (*SMALL_WORDS, *STOP_WORDS)]
+    # "Scrolls (Megillot)" is "Megillot (Scrolls)".
+    names = [match for match in names if case.sentence[match.end() : match.end() + 2] != " ("]
     return swapped(case, draw, names)
 
 
 def swapped_words(case: Case, draw: Random) -> str | None:
     if case.is_chinese:
         found = list(re.finditer(r"[\u4e00-\u9fff]{2}", case.sentence))
+        # 本身是为了方便 is no other statement with its small words in another order.
+        found = [match for match in found if HAN_SMALL.isdisjoint(match[0])]
     else:
         found = [match for match in WORD.finditer(case.sentence) if match[0].islower() and len(match[0]) > 4]
         found = [match for match in found if match[0] not in (*SMALL_WORDS, *STOP_WORDS)]

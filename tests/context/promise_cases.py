@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from context.builder import ContextBuilder
 from context.layout import LayoutPolicy
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from context.token_bounds import SafeBound
 from domain.asking import AskOptions, Constraint, Message
 from domain.context import Context

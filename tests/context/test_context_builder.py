@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD, TokenBudget
 from context.builder import ContextBuilder
 from context.layout import LONG_FROM, LayoutPolicy
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.asking import AskOptions, Constraint, Message
 from domain.context import Context
 from domain.errors import ContextBudgetError, DomainError

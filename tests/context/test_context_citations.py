@@ -298,7 +298,8 @@ def test_amounts_in_a_table_take_their_scale_from_the_header() -> None:
 
 def test_the_page_is_that_of_the_quote_not_of_the_chunk() -> None:
     from context.budget import TokenBudget
-    from context.selection import EvidenceSelector, SelectionPolicy
+    from context.selection import EvidenceSelector
+    from context.selection_policy import SelectionPolicy
     from context.templates import WORDINGS
     from tests.context.context_examples import WordCounter
 

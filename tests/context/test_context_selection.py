@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from context.budget import TokenBudget
-from context.selection import EvidenceSelector, Selection, SelectionPolicy
+from context.selection import EvidenceSelector, Selection
+from context.selection_policy import SelectionPolicy
 from context.templates import WORDINGS
 from domain.documents import Sentence, Span
 from domain.search import GAP, ScoredChunk, ScoredSentence
@@ -150,6 +151,20 @@ def test_a_table_row_brings_the_header_row_of_its_own_chunk() -> None:
     assert item.text == "Year | Sales" + GAP + "2019 | 5"
 
 
+def test_a_table_row_brings_every_line_of_its_column_labels() -> None:
+    source = document([("(Millions)", 0.1), ("2018 2017", 0.1), ("Sales 5 7", 0.1), ("Costs 3 4", 0.9)], joint="\n")
+    (plain,) = source.scored
+    scores = tuple(
+        replace(one, sentence=replace(one.sentence, is_row=at > 1)) for at, one in enumerate(plain.sentences)
+    )
+    header = Span(0, len("(Millions)\n2018 2017"))
+    chunk = replace(plain.chunk, sentences=tuple(one.sentence for one in scores), header=header)
+    marked = replace(plain, stored=replace(plain.stored, chunk=chunk), sentences=scores)
+    (item,) = select([marked], policy=replace(PLAIN, gap_tokens=0)).evidence
+    assert item.text == "(Millions)\n2018 2017" + GAP + "Costs 3 4"
+    assert (item.header, [one.is_row for one in item.sentences]) == (header, [False, False, True])
+
+
 def test_a_dear_header_row_stays_behind() -> None:
     rows = [("Intro.", 0.0), ("Year | Sales", 0.1), ("2017 | 3", 0.1), ("2018 | 4", 0.9)]
     policy = replace(PLAIN, gap_tokens=0, header_tokens=2)
@@ -220,6 +235,40 @@ def test_one_document_cannot_fill_the_prompt() -> None:
     assert [item.document_id for item in selection.evidence].count("doc-a") == 3
     assert "doc-b" in {item.document_id for item in selection.evidence}
     assert sorted(reasons(selection).values()) == ["document_cap"] * 3
+
+
+def test_l9_three_chunks_of_a_document_come_before_all_others_and_then_each_document_has_its_turn() -> None:
+    greedy = document([(f"Claim {n} about rent number {n}.", 0.9) for n in range(6)], per_chunk=1, name="a")
+    modest = document([("The rent is fair.", 0.6)], name="b")
+    plenty, scarce = select(ranked(greedy, modest)), select(ranked(greedy, modest), ceiling=60)
+    assert [
+        len([item for item in selection.evidence if item.document_id == "doc-a"]) for selection in (plenty, scarce)
+    ] == [6, 3]
+    assert all("The rent is fair." in texts(selection) for selection in (plenty, scarce))
+
+
+def copied(count: int, text: str = "The hotline of Northwind is 0900 666 {:04d} on weekdays.") -> list[Source]:
+    return [document([(text.format(n), 0.95)], name=f"copy{n}") for n in range(count)]
+
+
+@pytest.mark.parametrize("policy", [PLAIN, PLAIN.without_scale()], ids=["chances", "ranks"])
+def test_l9_copies_that_differ_in_a_number_do_not_fill_the_prompt(policy: SelectionPolicy) -> None:
+    honest = document([("Since May the hotline is 0800 555 0123.", 0.9)], name="honest")
+    selection = select(ranked(*copied(50), honest), ceiling=80, policy=policy)
+    assert "Since May the hotline is 0800 555 0123." in texts(selection)
+    assert len(selection.evidence) > 3, "what is left of the room goes to copies, one of which may be right"
+
+
+def test_l9_copies_do_not_share_out_the_evidence_mass_of_who_says_otherwise() -> None:
+    # Alone beside three copies (odds of 19 each) the honest one has 1.5 / 59.5 of the mass: .0016 a token, and beside
+    # fifty of them .000098.
+    honest = document([("Since May the hotline is 0800 555 0123.", 0.6)], name="honest")
+    policy = replace(PLAIN, mass_per_token=0.0005)
+    for count in (3, 50):
+        same = [
+            document([("The hotline of Northwind is 0900 666 on weekdays.", 0.95)], name=f"c{n}") for n in range(count)
+        ]
+        assert "Since May the hotline is 0800 555 0123." in texts(select(ranked(*same, honest), policy=policy))
 
 
 def test_the_only_document_with_evidence_may_send_more_chunks() -> None:

@@ -9,7 +9,7 @@ import pytest
 from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD
 from context.builder import ContextBuilder
 from context.layout import LayoutPolicy
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from domain.asking import AskOptions, Constraint, Message
 from domain.context import Context
 from domain.errors import ContextBudgetError

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from context.budget import MESSAGE_OVERHEAD, REPLY_OVERHEAD, TokenBudget
 from context.builder import ContextBuilder
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from context.token_bounds import LearnedBound, SafeBound
 from domain.asking import AskOptions, Message
 from tests.context.context_examples import WordCounter, document, query, ranked

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from context.citations import resolve_citations
 from domain.search import Evidence
 from ingestion.sentences import split_sentences
+from tests.context.attack_texts import MARINA, TEAHOUSE
 from tests.context.context_examples import evidence
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,8 @@ class Case:
 
 def documents() -> list[tuple[str, str, str]]:
     """(title, text, language) of every text that the tests have."""
-    found = [(path.stem, path.read_text("utf-8")) for path in sorted((ROOT / "samples").iterdir())]
+    found = [("Marina", MARINA.replace("\n", " ")), ("茶馆", TEAHOUSE.replace("\n", ""))]
+    found += [(path.stem, path.read_text("utf-8")) for path in sorted((ROOT / "samples").iterdir())]
     for name in ("xquad-en", "cmrc-zh"):
         lines = (ROOT / "tests" / "data" / name / "corpus.jsonl").read_text("utf-8").splitlines()
         found += [(row["title"], row["text"]) for row in map(json.loads, lines)]
@@ -88,3 +91,9 @@ def cases() -> tuple[Case, ...]:
         other = evidence("\n".join(away[1]), mark=2, name="b", title=away[0])
         found += [Case(sentence, language, own, other) for sentence in dict.fromkeys(sentences)]
     return tuple(found)
+
+
+def is_verified(case: Case, answer: str) -> bool:
+    """Shown as verified: one of its citations is, or one of its sentences is marked as supported."""
+    cited = resolve_citations(answer, case.evidence)
+    return any(citation.verified for citation in cited.citations) or any(part.supported for part in cited.sentences)

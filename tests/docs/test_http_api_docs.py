@@ -23,7 +23,7 @@ from service.api.schemas import (
     TextUpload,
     UrlUpload,
 )
-from service.batch import ANSWER_COLUMNS
+from service.batches.columns import ANSWER_COLUMNS
 from service.bootstrap import build_server
 from service.settings import EncoderSettings, Settings
 

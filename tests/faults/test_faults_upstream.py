@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from context.selection import SelectionPolicy
+from context.selection_policy import SelectionPolicy
 from context.templates import WORDINGS
 from domain.answers import Answer
 from domain.errors import ContextBudgetError

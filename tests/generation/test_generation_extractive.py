@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.answers import Usage
+from domain.documents import Span
+from domain.search import GAP, Evidence
 from generation.extractive import ExtractiveGenerator
 from tests.generation.generation_examples import WordCounter, context, evidence
 
@@ -56,6 +59,59 @@ def test_a_row_is_quoted_under_its_header_when_prose_stands_before_the_table() -
 def test_the_header_row_alone_is_no_answer() -> None:
     table = evidence([("Year | Sales", 0.95), ("2018 | 4", 0.9)])
     assert answer_to(table) == "Year | Sales\n2018 | 4 [1]"
+
+
+def marked(item: Evidence, labels: int, rows: Sequence[int]) -> Evidence:
+    """The same, its first `labels` characters marked as column labels, the sentences at these places as rows."""
+    sentences = tuple(replace(one, is_row=place in rows) for place, one in enumerate(item.sentences))
+    return replace(item, header=Span(0, labels), sentences=sentences)
+
+
+def test_a_row_of_a_pdf_is_quoted_under_all_lines_of_its_labels() -> None:
+    lines = [("(In millions)", 0.0), ("2018 2017", 0.1), ("Sales 5,363 4,869", 0.2), ("Costs 1,577 1,373", 0.9)]
+    assert answer_to(evidence(lines)) == "(In millions)\n2018 2017\nCosts 1,577 1,373 [1]"
+    apart = replace(
+        evidence([lines[0], lines[1], lines[3]]),
+        text=GAP.join(("(In millions)\n2018 2017", "Costs 1,577 1,373")),
+        spans=(Span(0, 23), Span(24, 41)),
+    )
+    assert answer_to(apart) == "Costs 1,577 1,373 [1]", "whose labels these are is not said"
+    assert answer_to(marked(apart, 23, [2])) == "(In millions)\n2018 2017\nCosts 1,577 1,373 [1]"
+
+
+def test_labels_are_no_answer_and_lend_their_score_to_the_best_row() -> None:
+    table = evidence(
+        [("Six Months Ended", 0.9), ("July 29, 2023 July 30, 2022", 0.3), ("Cash 1 2", 0.1), ("Debt 3 4", 0.2)]
+    )
+    prose = evidence([("Cash went down.", 0.6)], mark=2)
+    assert answer_to(table, prose) == "Six Months Ended\nJuly 29, 2023 July 30, 2022\nDebt 3 4 [1]"
+    assert answer_to(evidence([("July 29, 2023 July 30, 2022", 0.9)]), prose) == "Cash went down. [2]"
+    assert answer_to(evidence([("July 29, 2023 July 30, 2022", 0.9)])) == "July 29, 2023 July 30, 2022 [1]"
+
+
+def test_two_rows_of_one_table_stand_under_its_labels_once() -> None:
+    table = evidence([("2018 2017", 0.1), ("Sales 5,363 4,869", 0.9), ("Costs 1,577 1,373", 0.85)])
+    assert answer_to(table) == "2018 2017\nSales 5,363 4,869 [1]\nCosts 1,577 1,373 [1]"
+
+
+def test_what_ends_with_a_colon_is_quoted_above_what_it_announces_and_lends_its_score() -> None:
+    listed = evidence([("The tenant pays:", 0.9), ("the heating", 0.1), ("A cat is allowed.", 0.5)])
+    assert answer_to(listed) == "The tenant pays:\nthe heating [1]"
+    table = evidence([("Cash was as follows:", 0.9), ("2018 2017", 0.1), ("Euros 5,363 4,869", 0.2), ("Yen 1 3", 0.1)])
+    assert answer_to(table) == "Cash was as follows:\n2018 2017\nEuros 5,363 4,869 [1]"
+    torn = replace(
+        evidence([("The tenant pays:", 0.9), ("A cat is allowed.", 0.5)]),
+        text=GAP.join(("The tenant pays:", "A cat is allowed.")),
+        spans=(Span(0, 16), Span(17, 34)),
+    )
+    assert answer_to(torn) == "A cat is allowed. [1]", "what was announced is not in the evidence"
+    assert answer_to(evidence([("The tenant pays:", 0.9)])) == "The tenant pays: [1]"
+    assert answer_to(evidence([("费用如下：", 0.9), ("取暖费", 0.1)])) == "费用如下：\n取暖费 [1]"
+
+
+def test_lines_with_figures_that_are_no_table_stay_what_they_are() -> None:
+    lease = evidence([("Parties", 0.1), ("The rent is 500 euros", 0.9), ("Call 555 1234 at night.", 0.2)])
+    assert answer_to(lease) == "The rent is 500 euros [1]"
 
 
 def test_a_heading_is_no_answer_and_lends_its_score_to_what_it_heads() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import doctest
 import hashlib
 import re
 from itertools import pairwise
@@ -59,10 +58,6 @@ def joined(word: bytes) -> list[bytes]:
         if rank == 10**9:
             return parts
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
-
-
-def test_examples_in_docstrings_hold() -> None:
-    assert doctest.testmod(rank_file) == (0, 1)
 
 
 def test_a_word_is_joined_by_rank() -> None:

@@ -1,18 +1,11 @@
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
-from retrieval import fusion
 from retrieval.fusion import reciprocal_rank_fusion
 
 RANKINGS = st.lists(st.lists(st.integers(0, 20), unique=True, max_size=12), max_size=4)
-
-
-def test_the_examples_of_the_documentation_hold():
-    assert doctest.testmod(fusion).failed == 0
 
 
 def test_scores_by_hand():

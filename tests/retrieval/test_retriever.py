@@ -200,3 +200,16 @@ def test_only_live_chunks_are_found_and_as_many_as_there_are(gone, k, dense_k, l
     assert not {f"{number}.txt" for number in gone} & set(found)
     if 4 * max(k, 1) >= 10 or not gone:  # deep enough to see past the removed ones
         assert len(found) == min(k, 10 - len(gone))
+
+
+def test_l9_copies_are_passed_over_until_there_is_something_else_however_deep_it_lies():
+    """Ten documents with one text fill both indexes' first hits; the eleventh is what the question is about."""
+    texts = {f"copy{n}.txt": f"The hotline of Northwind is 0900 666 {n} on weekdays only." for n in range(10)}
+    texts["honest.txt"] = "Since May customers of Northwind ring another number for help."
+    towards = np.array([[1, 0, 0, 0]] * 10 + [[0.8, 0.6, 0, 0]], dtype=np.float32)
+    world = World(texts, vectors=towards)
+    found = world.retriever(dense_k=4, lexical_k=4).search(question("hotline of Northwind"), 4)
+    assert "honest.txt" in sources(found)
+    assert len(found) == 8, "three places and four copies on top, then the honest one"
+    assert [one.scores["fused"] for one in found] == sorted((one.scores["fused"] for one in found), reverse=True)
+    assert all(one.stored.token_blob == b"tokens" and one.scores.keys() >= {"dense", "fused"} for one in found)

@@ -208,6 +208,7 @@ def test_keys_create_takes_everything_a_widget_needs(fovea):
     ],
 )
 def test_keys_says_what_is_wrong_and_exits_with_2(fovea, arguments, said):
+    fovea("create")
     status, _, errors = fovea(*arguments)
     assert status == 2 and said in errors and "Traceback" not in errors
 

@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from domain.access import Limits, Principal, Scope
+from domain.access import CONFIGURED, Limits, Principal, Scope
 from domain.answers import Usage
 from domain.errors import GenerationCancelled, QuotaExceeded, StorageError, UsageError
 from service.bound_engine import BoundEngine, PromptCeiling
+from service.cancelling import AnswerStream
 from service.quotas import MemoryAccount, MinuteWindow, MinuteWindows, TokenMeter
+from service.searching import search_evidence
 from service.storage.database import open_database
 from service.storage.rows import now
 from service.storage.tables import api_keys
 from service.storage.usage import SqlUsage
-from tests.security.tenancy_server import ELSEWHERE, installation, raw_request
+from tests.security.tenancy_server import ELSEWHERE, LOCAL, installation, raw_request
 
 LEASE = "The lease began in 2019. Rent is 900 euros a month. It is paid on the third working day."
 
@@ -398,6 +400,50 @@ def test_l10_an_answer_that_is_broken_off_is_charged_too(spending):
     assert spent_by(spending, key) > 300
 
 
+def test_l10_an_answer_that_is_cancelled_before_the_model_is_asked_costs_nothing(spending, monkeypatch):
+    key = spending.key("acme", "read")
+    engine = spending.server.tenants.bound(spending.server.keys.identify(key))
+    at_once = engine.stream(ASK["question"])
+    at_once.cancel()
+    with pytest.raises(GenerationCancelled):
+        next(at_once)
+    in_the_search = engine.stream(ASK["question"])
+
+    def left_meanwhile(*given):
+        in_the_search.cancel()
+        return search_evidence(*given)
+
+    monkeypatch.setattr("service.answering.search_evidence", left_meanwhile)
+    with pytest.raises(GenerationCancelled):
+        next(in_the_search)
+    assert spent_by(spending, key) == 0
+
+
+def test_l10_an_abstention_that_is_broken_off_costs_no_more_than_its_rewriting(spending):
+    key = spending.key("acme", "read")
+    spending.server.tenants.engine_of("acme").create_collection("none")
+    engine = spending.server.tenants.bound(spending.server.keys.identify(key))
+    parts = engine.stream(ASK["question"], collection="none")
+    assert "900" not in next(parts)
+    parts.close()
+    assert spent_by(spending, key) == 0
+
+    class Rewritten:
+        def stream(self, question, **options):
+            return AnswerStream(self._parts)
+
+        def _parts(self, cancellation):
+            cancellation.course.spent_tokens = 70
+            yield "Nothing says so."
+
+    account = MemoryAccount()
+    caller = Principal("acme", frozenset({Scope.READ}), key_id="k")
+    parts = BoundEngine(Rewritten(), caller, TokenMeter(account, Day()), PromptCeiling()).stream("Why?")
+    next(parts)
+    parts.close()
+    assert account.spent("2026-03-01") == {"k": 70}
+
+
 def test_l10_a_question_that_nothing_answers_costs_nothing(spending):
     key = spending.key("acme", "read")
     empty = {**ASK, "collection": "empty"}
@@ -453,6 +499,20 @@ def test_l10_a_batch_is_asked_on_the_account_of_the_key_that_sent_it(tmp_path):
         assert len(results) == 12 and 1 <= 12 - len(refused) <= 4  # four are asked at a time, and take turns at the end
         assert all("used up" in line for line in refused)
         assert 25 <= spent_by(place, key) < 25 + 40
+
+
+@pytest.mark.parametrize("configured", [True, False], ids=["configured key", "local user"])
+def test_l10_a_batch_of_who_has_no_row_is_on_the_account_of_their_questions(tmp_path, configured):
+    server = {"api_key": "the operator's own secret key"} if configured else {}
+    with installation(tmp_path, server=server) as place:
+        place.server.engine.ingest_text(LEASE, title="Lease", source="lease")
+        with place.client(server.get("api_key"), LOCAL) as client:
+            client.base_url = "http://127.0.0.1"
+            answer = client.post("/v1/ask", json=ASK).json()
+            batch = client.post("/v1/batches", json={"questions": [ASK["question"]]}).json()["id"]
+            assert finished(client, batch)["status"] == "ready"
+        account = SqlUsage(place.store._database, "local").spent(datetime.now(UTC).date().isoformat())
+        assert account == {CONFIGURED if configured else "": 2 * sum(answer["usage"].values())}
 
 
 @pytest.mark.parametrize("becomes", ["revoked", "forgotten", "expired"])

@@ -62,6 +62,21 @@ def test_l9_ten_near_copies_do_not_silence_the_one_that_says_otherwise(engine):
     assert len(found.evidence) <= 3
 
 
+def test_l9_eighty_near_copies_do_not_keep_the_honest_document_from_being_looked_at(tmp_path):
+    """It says the same thing in other words, so that every copy is nearer to the question."""
+    honest = "Contact. Customers who need help should ring 0800 555 0123, which was changed in May by Northwind."
+    with open_engine(settings=hashing(tmp_path / "data")) as engine:
+        ingest_copies(engine, tmp_path, 50, "default")
+        for number in range(30):
+            text = f"{FALSE} Call it at any time, our friendly staff will help with your order. Copy {number}."
+            engine.ingest_text(text, title=f"Leaflet {number}", source=f"leaflet-{number}")
+        document = engine.ingest_text(honest, title="Handbook", source="handbook").id
+        found = engine.search(QUESTION)
+    looked_at = {item.document_id for item in (*found.evidence, *found.context.dropped)}
+    assert document in looked_at
+    assert len(looked_at) <= 100
+
+
 def test_l9_texts_that_repeat_the_question_stand_beside_the_honest_one_each_with_its_source(engine):
     """Nobody can tell by rule which is true; the reader is shown who says what."""
     answer = engine.ask(QUESTION, collection="poisoned")

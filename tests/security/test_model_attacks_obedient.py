@@ -11,7 +11,7 @@ import anyio
 import pytest
 from mcp import Client as McpClient
 
-from service.batch import run_batch
+from service.batches.table_run import run_batch
 from service.mcp_server import create_mcp_server
 from tests.security.obedient import CANARIES, PAYLOADS, POISON, PRIVATE, poisoned_engine, question, written
 from tests.service.api_fakes import FakeJobQueue, events_of, local_client

@@ -210,6 +210,57 @@ def test_a2_an_idempotency_key_of_another_tenant_is_ones_own(tmp_path_factory: p
         assert replies[0].json() != replies[1].json()
 
 
+def test_a2_a_key_that_only_writes_is_shown_nothing_of_what_others_sent(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Every route that lets such a key in, with every id it takes: a document of the key's own collections."""
+    secrets = ("77777", "Their lease", "canary title", "canary-tag", "canary.txt")
+    with installation(folder := tmp_path_factory.mktemp("writing")) as place:
+        corpus = folder / "corpus.jsonl"
+        line = {"id": "canary.txt", "title": "canary title", "text": THEIRS, "metadata": {"tag": "canary-tag"}}
+        corpus.write_bytes(orjson.dumps(line))
+        engine = place.server.tenants.engine_of("acme")
+        (outcome,) = engine.ingest([corpus], collection="vault").documents
+        theirs, source = str(outcome.id), outcome.source
+        names = {"document": theirs, "collection": "vault", "source": source, "batch": "batch-none"}
+        world = World(place, place.key("acme", "write"), Pair(names, names))
+        reader = place.client(place.key("acme", "read")).get(f"/v1/documents/{theirs}").text
+        assert "canary title" in reader and "canary-tag" in reader
+        let_in = set()
+        for cell in sorted(cells_of(place.app.openapi()), key=lambda cell: cell.method == "DELETE"):
+            if cell.kind is None:
+                continue
+            status, shown = asked(world, cell, names[cell.kind])
+            if status == 403:
+                continue
+            let_in.add(f"{cell.method} {cell.path}")
+            assert not [secret for secret in secrets if secret in shown], f"{cell}: {shown}"
+        assert let_in == {
+            "POST /v1/documents", "GET /v1/documents/{document_id}", "DELETE /v1/documents/{document_id}",
+            "POST /v1/collections", "DELETE /v1/collections/{name}",
+        }  # fmt: skip
+
+
+def test_a2_a_key_that_only_writes_is_told_how_far_its_own_documents_are(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with installation(tmp_path_factory.mktemp("sending")) as place:
+        mine, other = (place.client(place.key("acme", "write")) for _ in range(2))
+        text = {"text": OURS, "title": "Our title", "source": "ours"}
+        accepted = mine.post("/v1/documents", json=text).json()["documents"][0]
+        path = f"/v1/documents/{accepted['id']}"
+        own, foreign = mine.get(path).json(), other.get(path).json()
+        assert (own["state"], own["title"], own["source"]) == ("queued", "Our title", "ours")
+        assert (foreign["state"], foreign["title"], foreign["source"], foreign["job"]) == ("queued", "", "", None)
+        with mine:  # its worker runs
+            until(lambda: mine.get(path).json()["state"] == "ready")
+            own, foreign = mine.get(path).json(), other.get(path).json()
+        assert (own["title"], own["status"], own["chunks"]) == ("Our title", "indexed", 1)
+        assert (foreign["title"], foreign["state"], foreign["chunks"]) == ("", "ready", 0)
+        assert other.post("/v1/documents", json=text | {"text": "Another version.", "title": "New"}).status_code == 202
+        assert mine.get(path).json()["title"] == "", "the newest is another's, and names nothing to this key"
+
+
 def test_a2_a_job_that_names_a_foreign_document_or_collection_finds_nothing_in_it(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

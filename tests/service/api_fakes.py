@@ -158,7 +158,7 @@ class FakeEngine:
         item = self.document(document)
         span = Span(0, len(item.text))
         token = AttendedToken(Span(4, 9), item.text[4:9], (0.75, 0.5))
-        sentence = AttendedSentence(span, item.text, 0.9, (0.75, 0.5), {"sentence": 4.1, "bias": -1.9})
+        sentence = AttendedSentence(span, item.text, 0.9, (0.75, 0.5), {"sentence": 4.1, "bias": -1.9}, 0.9)
         matrix = (((0.75,),), ((0.5,),)) if full else None
         chunk = AttendedChunk("chunk-1", span, 1, ("Terms",), 0.9, (0.75, 0.5), (sentence,), (token,), matrix)
         asked = QuestionToken(Span(0, 4), question[:4], (0.8, 0.5))

@@ -17,9 +17,10 @@ from domain.answers import Answer, Usage
 from domain.context import Context, ContextBill
 from domain.errors import GeneratorUnreachable, UsageError
 from domain.search_result import SearchResult
-from service.batch import ANSWER_COLUMNS, find_question_column, read_rows, run_batch, write_rows
+from service.batches.columns import ANSWER_COLUMNS
 from service.batches.journal import Journal
-from service.batches.tables import parse_rows, table_bytes
+from service.batches.table_run import run_batch, write_rows
+from service.batches.tables import find_question_column, parse_rows, read_rows, table_bytes
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
 

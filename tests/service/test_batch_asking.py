@@ -11,10 +11,15 @@ from domain.errors import (
     GeneratorUnreachable,
     IndexModelMismatch,
     NotFound,
+    Overloaded,
+    QuotaExceeded,
     StorageError,
     UsageError,
 )
+from service.api.app import create_app
 from service.question_pool import ask_all
+from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue
+from tests.service.http_server import running
 
 
 def test_answers_come_in_the_order_of_the_questions_whoever_is_first():
@@ -72,3 +77,24 @@ def test_questions_are_taken_as_answers_are_fetched():
 
 def test_no_question_no_answer():
     assert list(ask_all(lambda question: question, [])) == []
+
+
+@pytest.mark.parametrize(
+    "refusal", [Overloaded("Full."), QuotaExceeded("Nearly used up.", retry_after_seconds=1)], ids=["503", "429"]
+)
+def test_c5_fovea_batch_over_http_outlives_a_busy_moment(fovea, tmp_path, refusal):
+    engine, refusals = FakeEngine({"lease.txt": LEASE}), [refusal]
+    found = engine._found
+
+    def busy_once(*given):
+        if refusals:
+            raise refusals.pop()
+        return found(*given)
+
+    engine._found = busy_once
+    table = tmp_path / "asked.csv"
+    table.write_text("question\n" + "".join(f"What is the rent of flat {number}?\n" for number in range(6)))
+    with running(create_app(engine, FakeJobQueue())) as url:
+        status, shown, said = fovea("batch", table, "-o", tmp_path / "answers.csv", "--url", url)
+    assert (status, refusals) == (0, []), said
+    assert "6 rows: 0 without an answer, 0 failed" in shown

@@ -123,6 +123,9 @@ def test_the_report_is_one_json_object(opened):
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert data["outcome"] == "dry_run"
     assert data["before"].keys() == data["after"].keys() == data["calibration"]["fused"].keys()
+    low, high = data["evidence_loss_interval"]
+    assert low <= data["after"]["evidence_loss"] <= high
+    assert "too few to promise a loss of 5 %" in data["warnings"][-1]
 
 
 def test_progress_counts_the_held_out_half_twice(opened):
@@ -366,6 +369,8 @@ def test_the_command_prints_before_and_after_and_doctor_says_what_became_of_it(f
     assert "before" in shown and "attention, calibrated" in shown and "nDCG@10" in shown
     assert "Attention is on:" in shown
     assert "Stored, and used from now on" in shown
+    assert "Warning: 34 questions to fit on are too few to promise a loss of 5 %" in shown
+    assert "\n95 % interval of that for 5%: " in shown
     status, shown, _ = fovea("calibrate", ENGLISH)
     assert (status, "The stored calibration is kept" in shown) == (0, True)
     status, shown, _ = fovea("doctor")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.main import get_command
@@ -90,8 +92,8 @@ def test_the_version_is_that_of_the_package(fovea):
         (("list", "--url", "http://127.0.0.1:9", "--data-dir", "x"), "exclude each other"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_a_sentence_on_stderr(fovea, arguments, named):
-    status, shown, errors = fovea(*arguments)
+def test_wrong_usage_ends_with_2_and_a_sentence_on_stderr(indexed, arguments, named):
+    status, shown, errors = indexed(*arguments)
     assert status == 2
     assert shown == ""
     assert named in errors
@@ -104,6 +106,23 @@ def test_an_error_leaves_stdout_empty_with_json_too(fovea, arguments):
     assert (status, shown) == (2, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("keys", "create", "--scope", "nonsense"), "'nonsense' is not one of 'chat', 'read', 'write', 'admin'."),
+        (("ask", "Who?", "--max-tokens", "many"), "'many' is not a whole number of 1 or more."),
+        (("ask", "Who?", "--max-tokens", "0"), "'0' is not a number of 1 or more."),
+        (("serve", "--port", "70000"), "'70000' is not a number from 0 to 65535."),
+        (("eval", "questions.jsonl", "--min-recall", "high"), "'high' is not a number."),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_named_with_what_is_taken(fovea, arguments, said):
+    status, shown, errors = fovea(*arguments)
+    assert (status, shown) == (2, "")
+    words = " ".join(errors.replace("│", " ").split())
+    assert f"Invalid value for '{arguments[-2]}': {said}" in words
+
+
 def test_a_misspelt_setting_ends_with_2(fovea, monkeypatch):
     monkeypatch.setenv("FOVEA_GENERATON__MODEL", "x")
     status, _, errors = fovea("list")
@@ -113,7 +132,7 @@ def test_a_misspelt_setting_ends_with_2(fovea, monkeypatch):
 
 def test_a_wrong_fovea_toml_ends_with_2(fovea, tmp_path):
     (tmp_path / "fovea.toml").write_text("[retrieval]\nreranker = 'nonesuch'\n")
-    status, _, errors = fovea("list")
+    status, _, errors = fovea("ingest", tmp_path)
     assert status == 2
     assert "nonesuch" in errors and "attention" in errors
 
@@ -141,10 +160,49 @@ def test_the_option_outranks_the_environment_which_outranks_the_file(fovea, corp
     assert not (tmp_path / ".fovea").exists()
 
 
-def test_one_command_does_not_remember_the_directory_of_another(fovea, tmp_path):
-    fovea("--data-dir", "first", "list")
-    fovea("list")
+def test_one_command_does_not_remember_the_directory_of_another(fovea, corpus, tmp_path):
+    fovea("--data-dir", "first", "ingest", corpus)
+    fovea("ingest", corpus)
     assert (tmp_path / ".fovea").exists()
+
+
+READING = (
+    ("ask", "Who?"),
+    ("search", "Who?"),
+    ("chat",),
+    ("list",),
+    ("delete", "doc-0"),
+    ("explain", "Who?", "--document", "a.txt"),
+    ("batch", "questions.csv", "-o", "answers.csv"),
+    ("eval", "questions.jsonl"),
+    ("calibrate", "questions.jsonl"),
+    ("train", "questions.jsonl"),
+    ("reindex",),
+    ("doctor",),
+    ("mcp",),
+    ("mcp", "--http"),
+    ("keys", "list"),
+    ("keys", "revoke", "key0"),
+    ("keys", "prune"),
+    ("keys", "tenant", "acme"),
+)
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_a_misspelt_data_directory_is_said_and_not_made(fovea, tmp_path, arguments):
+    status, shown, errors = fovea(*arguments, "--data-dir", "misspelt")
+    assert (status, shown) == (2, "")
+    assert errors == (
+        f"fovea: There is no index in {str(tmp_path / 'misspelt')!r}. Name its directory with --data-dir or "
+        "FOVEA_DATA_DIR, or make one there: `fovea ingest PATH_OR_URL...`.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_other_things_is_no_index_either(fovea, corpus):
+    before = sorted(corpus.iterdir())
+    assert fovea("ask", "Who?", "--data-dir", corpus)[0] == 2
+    assert sorted(corpus.iterdir()) == before
 
 
 # -- documents -------------------------------------------------------------------------------------------------------
@@ -231,8 +289,10 @@ def test_the_ceiling_of_tokens_is_kept(indexed):
     assert found["context_tokens"] <= 5
 
 
-def test_an_empty_collection_abstains_and_is_no_error(fovea):
-    status, shown, _ = fovea("ask", "How often is the lamp serviced?", "--json")
+def test_an_empty_collection_abstains_and_is_no_error(indexed):
+    for document in one_document(indexed("list", "--json")[1])["documents"]:
+        indexed("delete", document["id"])
+    status, shown, _ = indexed("ask", "How often is the lamp serviced?", "--json")
     answer = one_document(shown)
     assert status == 0
     assert answer["abstained"] and not answer["citations"]
@@ -331,6 +391,16 @@ def _opening(url):
     from service.storage.database import open_database
 
     return lambda _: open_database(url)
+
+
+def test_what_others_have_named_is_shown_and_not_obeyed(indexed, tmp_path, monkeypatch):
+    """By names that no longer pass, or were put into the database by another hand; on stderr too."""
+    with closing(sqlite3.connect(tmp_path / ".fovea" / "fovea.db")) as connection, connection:
+        connection.execute("UPDATE collections SET name = ?", ("\x1b[2J\x9b31m[bold]x",))
+    for command in (("doctor",), ("list",), ("ask", "Who?", "--collection", "\x1b[2Jnone")):
+        _, shown, errors = indexed(*command)
+        assert not {character for character in shown + errors if not character.isprintable()} - {"\n"}
+    assert "name [2J31m[bold]x" in indexed("doctor")[1]
 
 
 # -- one owner, one encoder ------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def small(text, *tokens, sentences=None, heads=("first", "second"), parts=None):
     """An explanation of one chunk that begins at character 100: tokens are (start, end, weights) in `text`."""
     made = tuple(AttendedToken(Span(a, b).shifted(100), text[a:b], weights) for a, b, weights in tokens)
     cut = tuple(
-        AttendedSentence(Span(a, b).shifted(100), text[a:b], 0.5, (0.5,) * len(heads), parts or {})
+        AttendedSentence(Span(a, b).shifted(100), text[a:b], 0.5, (0.5,) * len(heads), parts or {}, parts and 0.25)
         for a, b in sentences or ((0, len(text)),)
     )
     span = Span(100, 100 + len(text))
@@ -120,8 +120,8 @@ def test_the_full_map_says_under_each_sentence_what_its_score_adds_up_from(index
     told = json.loads(indexed(*command, "--json")[1])
     sentences = [sentence for chunk in told["chunks"] for sentence in chunk["sentences"]]
     added = [line.strip() for line in full if line not in plain]
-    assert "before a calibration" in added[0]
-    assert added[1:] == [sum_of(sentence["parts"]) for sentence in sentences]
+    assert "before it was mapped" in added[0]
+    assert added[1:] == [sum_of(AttendedSentence.from_dict(sentence)) for sentence in sentences]
     assert len(sentences) > 1 and all("bias -" in line for line in added[1:])
 
 
@@ -210,7 +210,7 @@ def test_parts_stand_under_their_sentence_only_where_they_are_asked_for_and_know
     parts = {"sentence": 3.25, "network": 0.0, "\x1b[2Jword": -0.5, "bias": -4.0}
     known = small("alpha", (0, 5, (0.5, 0.5)), parts=parts)
     shown = printed(known, colour, parts=True)
-    assert "-1.25 = sentence +3.25  [2Jword -0.50  bias -4.00" in shown and "\x1b[2J" not in shown
+    assert "0.25, log-odds -1.25 = sentence +3.25  [2Jword -0.50  bias -4.00" in shown and "\x1b[2J" not in shown
     assert "bias" not in printed(known, colour)
     assert " = " not in printed(small("alpha", (0, 5, (0.5, 0.5))), colour, parts=True)
 
@@ -337,9 +337,9 @@ def test_the_page_ends_with_what_the_scores_add_up_from():
     parts = {"<sentence>": 3.0, "network": 0.0, "bias": -4.0}
     page = heat_page(small("alpha & beta", (0, 5, (0.4, 0.1)), parts=parts))
     table = page.split('<section id="parts">')[1]
-    titles = ("score", "log-odds", "&lt;sentence&gt;", "network", "bias", "")
+    titles = ("score", "raw score", "log-odds", "&lt;sentence&gt;", "network", "bias", "")
     assert "".join(f'<th scope="col">{name}</th>' for name in titles) in table
-    assert '<td class="sum">0.50</td><td class="sum">-1.00</td>' in table
+    assert '<td class="sum">0.50</td><td class="sum">0.25</td><td class="sum">-1.00</td>' in table
     assert '<td style="--hue:86 180 233;--heat:0.75">+3.00</td>' in table
     assert '<td style="--hue:213 94 0;--heat:1.00">-4.00</td>' in table
     assert '<td class="text">alpha &amp; beta</td>' in table

@@ -152,7 +152,7 @@ def test_a_document_that_no_search_would_find_is_explained_beside_what_is_found(
 
 def test_a_reranker_that_names_no_parts_leaves_them_empty(opened):
     (chunk,) = opened(reranker=Even()).explain(QUESTION, document="lamp").chunks
-    assert [sentence.parts for sentence in chunk.sentences] == [{}, {}]
+    assert [(sentence.parts, sentence.raw_score) for sentence in chunk.sentences] == [({}, None)] * 2
 
 
 def test_what_a_network_did_is_a_head_and_a_part(opened):
@@ -220,12 +220,13 @@ def test_a_sentence_holds_the_mass_of_its_own_tokens(samples):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_the_parts_of_a_sentence_add_up_to_its_score(samples, name):
+def test_the_parts_of_a_sentence_add_up_to_its_raw_score(samples, name):
     explanation = samples.explain(QUESTIONS[name], document=str(SAMPLES / name), chunks=99)
     for sentence in (one for chunk in explanation.chunks for one in chunk.sentences):
         assert list(sentence.parts) == ["sentence", "window", "chunk", "dense", "lexical", "network", "bias"]
         chance = 1 / (1 + math.exp(-sum(sentence.parts.values())))  # seven parts of four decimals
-        assert chance == pytest.approx(sentence.score, abs=2e-4)
+        assert chance == pytest.approx(sentence.raw_score, abs=2e-4)
+        assert sentence.raw_score == sentence.score, "nothing maps the scores of this encoder"
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -365,7 +366,7 @@ def test_sentence_scores_are_those_that_the_calibration_of_the_collection_makes_
     for raw, chance in zip(before.sentences, after.sentences, strict=True):
         logit = 0.5 * math.log(raw.score / (1 - raw.score)) - 1.0
         assert chance.score == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-3)
-        assert (chance.weights, chance.parts) == (raw.weights, raw.parts)
+        assert (chance.weights, chance.parts, chance.raw_score) == (raw.weights, raw.parts, raw.score)
     scores = {sentence.span: sentence.score for sentence in after.sentences}
     assert [scores[item.span] for item in found.sentences] == pytest.approx(
         [item.score for item in found.sentences], abs=1e-4

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.selection import sentences_of
+from context.drafts import sentences_of
 from domain.documents import DocumentRef, Span
 from domain.errors import UsageError
 from domain.search import GAP, Evidence, ScoredChunk, ScoredSentence, StoredChunk

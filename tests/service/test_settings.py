@@ -71,6 +71,91 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path, text, named):
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "[server]\nport = 70000",
+            "The setting server.port is 70000 (from fovea.toml); it takes a whole number from 0 to 65535.",
+        ),
+        (
+            "[encoder]\nbackend = 'tf'",
+            "The setting encoder.backend is 'tf' (from fovea.toml); it takes auto, openvino, torch or openai.",
+        ),
+        (
+            "[generation]\ntotal_seconds = -1",
+            "The setting generation.total_seconds is -1 (from fovea.toml); it takes a number above 0.",
+        ),
+        (
+            "[generation]\nfallback = 'maybe'",
+            "The setting generation.fallback is 'maybe' (from fovea.toml); it takes true or false.",
+        ),
+        (
+            "[encoder]\nmodle = 'x'",
+            "There is no setting encoder.modle (from fovea.toml); did you mean encoder.model?",
+        ),
+        ("[a]\nb = 1", "There is no setting a (from fovea.toml); docs/configuration.md lists all settings."),
+        (
+            "conversation = 3",
+            "The setting conversation is of the wrong kind (from fovea.toml); it takes a table of settings: rewrite, "
+            "rewrite_seconds.",
+        ),
+    ],
+)
+def test_an_error_says_which_value_came_from_where_and_what_is_taken(tmp_path, text, sentence):
+    (tmp_path / "fovea.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        load_settings()
+    assert str(error.value) == sentence
+
+
+def test_an_error_names_the_source_that_is_first_in_rank(tmp_path, monkeypatch):
+    (tmp_path / "fovea.toml").write_text("[server]\nport = 'file'\nmax_body_bytes = 1\n")
+    monkeypatch.setenv("FOVEA_SERVER", '{"port": "section"}')
+    with pytest.raises(ConfigurationError) as error:
+        load_settings()
+    assert "server.port is 'section' (from FOVEA_SERVER);" in str(error.value)
+    assert "server.max_body_bytes is 1 (from fovea.toml); it takes a whole number of 1024 or more" in str(error.value)
+    monkeypatch.setenv("fovea_server__port", "variable")
+    with pytest.raises(ConfigurationError, match=r"server\.port is 'variable' \(from fovea_server__port\);"):
+        load_settings()
+    with pytest.raises(ConfigurationError, match=r"server is of the wrong kind \(from an argument\);"):
+        load_settings(server="argument")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("FOVEA_GENERATION", "sk-secret", "a table of settings: generator, .*such as FOVEA_GENERATION__GENERATOR"),
+        ("FOVEA_GENERATION", '["sk-secret"]', "a table of settings"),
+        ("FOVEA_INGESTION__LOADERS", "module:sk-secret", r"a list of texts, such as \[.package.module:attribute.\]"),
+    ],
+)
+def test_a_variable_that_takes_json_says_so(monkeypatch, variable, value, named):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"The variable {variable} takes JSON, {named}") as error:
+        load_settings()
+    assert "sk-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["[generation]\napi_key = ['sk-secret']", "generation = 'sk-secret'", "[generation]\napi_kye = 'sk-secret'"]
+)
+def test_a_value_that_may_be_a_secret_is_not_repeated(tmp_path, text):
+    (tmp_path / "fovea.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="generation") as error:
+        load_settings()
+    assert "sk-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"[server", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_named(tmp_path, monkeypatch, content):
+    (tmp_path / "mine.toml").write_bytes(content)
+    monkeypatch.setenv("FOVEA_CONFIG", str(tmp_path / "mine.toml"))
+    with pytest.raises(ConfigurationError, match=r"mine\.toml cannot be read as TOML"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
     ("variable", "meant"),
     [
         ("FOVEA_GENERATON__BASE_URL", "FOVEA_GENERATION__BASE_URL"),

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from domain.batches import BATCH, BatchForm, BatchItem, ItemResult, NewBatch
 from domain.errors import JobLost, NotFound, StorageError
+from domain.job_protocols import BatchStore, BatchWork
 from domain.jobs import ErrorInfo, Job, JobStatus, Receipt
-from domain.protocols import BatchStore, BatchWork
 from service.batches.requests import batch_of_questions
 from service.storage.batches import SqlBatches, SqlBatchWork
 from service.storage.database import Database

@@ -6,10 +6,10 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 
+from domain.document_store import DocumentStore
 from domain.documents import Page, Span
 from domain.errors import DomainError, IndexModelMismatch, LoadError, NotFound, UsageError
 from domain.jobs import DocumentStatus, ErrorInfo
-from domain.protocols import DocumentStore
 from domain.search import Filters
 from service.indexed_text import indexed_text
 from service.storage.database import Database

@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 import migrations
 from domain.errors import JobLost, NotFound, UsageError
+from domain.job_protocols import JobQueue, JobSource
 from domain.jobs import ErrorInfo, Job, JobStatus, NewJob, Receipt, Turn
-from domain.protocols import JobQueue, JobSource
 from service.storage.database import Database, open_database
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue

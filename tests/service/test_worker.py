@@ -7,8 +7,8 @@ import pytest
 
 from domain.documents import document_id
 from domain.errors import IndexModelMismatch, JobLost, StorageError
+from domain.job_protocols import JobSource
 from domain.jobs import ErrorInfo, JobStatus, Turn
-from domain.protocols import JobSource
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue
 from service.storage.leases import MAX_ATTEMPTS, SqlJobSource

@@ -37,8 +37,6 @@ from service.batches.journal import Journal, put_in_place
 from service.batches.spending import CEILING_CODE, Spending
 from service.batches.tables import FORMATS, find_question_column, question_of, read_rows, table_bytes
 
-__all__ = ["ANSWER_COLUMNS", "BatchSummary", "find_question_column", "read_rows", "run_batch", "write_rows"]
-
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 AnswerMany = Callable[[Iterable[str]], Iterator[Answer | FoveaError]]

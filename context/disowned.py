@@ -1,0 +1,49 @@
+"""Sentences of an answer that it shows without standing by them: nothing in them may be shown as verified.
+
+A reader of Markdown or HTML sees struck text struck through, comments not at all, and text behind a right-to-left
+override backwards. And a list below "the following is false:" says of each true item that it is not so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from context.turns import Turns
+from context.word_classes import NEGATIONS
+from domain.documents import Span
+
+_UNSEEN = re.compile(
+    r"~~.*?~~|<!--.*?(?:-->|\Z)|<(?P<tag>del|s|strike)\b[^>]*>.*?(?:</(?P=tag)\s*>|\Z)|[\u202d\u202e].*?(?:\u202c|\n|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_ITEM = re.compile(r"\s*(?:[-*•·]|\(?\d{1,3}[.)、）])\s*")
+_LEAD = re.compile(r"[:：]\W*\Z")
+
+
+def disowned(text: str, sentences: Sequence[Span]) -> frozenset[int]:
+    """The places of those sentences that are struck, hidden, or said to be false by the line that leads to them.
+
+    >>> sorted(disowned("~~Costs rose.~~ Costs fell.", [Span(0, 15), Span(15, 27)]))
+    [0]
+    """
+    unseen = [match.span() for match in _UNSEEN.finditer(text)]
+    found = {
+        place
+        for place, span in enumerate(sentences)
+        if any(start < span.end and span.start < end for start, end in unseen)
+    }
+    return frozenset(found | _below_denials(text, sentences))
+
+
+def _below_denials(text: str, sentences: Sequence[Span]) -> set[int]:
+    """The items of each list, or the one sentence, that a line with a negation and a colon leads to."""
+    found: set[int] = set()
+    led = False
+    for place in range(1, len(sentences)):
+        before, own = sentences[place - 1].of(text), sentences[place].of(text)
+        leads = bool(_LEAD.search(before)) and not NEGATIONS.isdisjoint(Turns.of(before).labels)
+        led = leads or (led and bool(_ITEM.match(own) or _ITEM.fullmatch(before)))
+        if led:
+            found.add(place)
+    return found

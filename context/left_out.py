@@ -1,0 +1,153 @@
+"""What a claim leaves out of its source's sentence, and whether the rest still means what it meant.
+
+A phrase may go with the preposition that opens it ("costs rose [by 12%]"), a clause with its commas, an adverb. What
+may not go is what the next words belong to: the subject of a second clause, the owner before a noun, the preposition
+before a number, a part of a Han word, the head of another sentence, and what narrows the subject that the claim opens
+with ("[part-time] employees get ten days", "[critics said that] the bank fails").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from context.inflection import base_form
+from context.source_reading import SENTENCE_ENDS, SourceReading
+from context.units import BE, OWNER_MARKS, PERSONS, VERBAL, Unit, content_of, prepositions
+
+_SAYING = frozenset(
+    map(
+        base_form,
+        """say claim argue believe suggest think announce report deny allege conclude estimate assume suspect speculate
+        insist complain propose predict warn hope fear""".split(),
+    )
+)
+_HAN_SAYING = tuple("认为 認為 主张 主張 指出 声称 聲稱 宣称 宣稱 怀疑 懷疑 相信 估计 估計 推测 推測 据说 據說".split())
+_NEAR = 4  # units
+_THIRD_PERSONS = frozenset(("he", "she", "they"))
+_HAN_NEGATIONS = frozenset("不未无無非没沒")
+_NUMERIC = ("number", "date")
+_NO_ADVERBS = frozenset(map(base_form, "family supply reply assembly monopoly anomaly ally rally belly jelly".split()))
+_HAN_WORD = 2  # characters, about
+_SHORTEST_STATEMENT = 5  # words; less is a phrase, such as a name for an answer, unless it has an auxiliary
+
+
+def keeps_what_is_needed(
+    claim: Sequence[Unit], placed: Sequence[tuple[int, int]], source: SourceReading, has_subject: bool = True
+) -> bool:
+    """True when nothing is left out, before the claim's first unit or between two, that the rest belongs to.
+
+    `placed` are (place in the claim, ordinal in the source) of the claim's content units, by ascending ordinal.
+    `has_subject` is False where the claim has its subject behind: "was signed" leaves out who signed.
+    """
+    first = placed[0][1]
+    if first and _belongs_to_what_precedes(claim, source, first, has_subject):
+        return False
+    return not any(
+        right > left + 1 and (_needed(source, left, right) or (next_ == place + 1 and _halves(source, left, right)))
+        for (place, left), (next_, right) in pairwise(placed)
+    )
+
+
+def in_one_sentence(ordinals: Iterable[int], source: SourceReading) -> bool:
+    """True when these content units of the source stand in one sentence."""
+    places = sorted(ordinals)
+    return not any(unit.key in SENTENCE_ENDS for unit in source.between(places[0], places[-1]) if unit.kind == "break")
+
+
+def _belongs_to_what_precedes(claim: Sequence[Unit], source: SourceReading, first: int, has_subject: bool) -> bool:
+    """The claim opens in the middle of a phrase: "the king died" out of "the son of the king died"."""
+    small = source.between(first - 1, first)
+    states = has_subject and _is_statement(claim)
+    if has_subject and _is_said_by_somebody(source, first, states):
+        return True
+    if any(unit.kind == "break" for unit in small):
+        return False
+    if prepositions(small) or source.content[first - 1].key in _HAN_NEGATIONS:
+        return True
+    if _opens_with_pronoun(claim) and _opens_with_subject(source, first):
+        return False
+    return states and not any(unit.key in PERSONS for unit in small) and not _is_aside(source, first)
+
+
+def _opens_with_pronoun(claim: Sequence[Unit]) -> bool:
+    return claim[0].kind == "filler" and claim[0].key in _THIRD_PERSONS
+
+
+def _opens_with_subject(source: SourceReading, first: int) -> bool:
+    """What precedes opens its sentence and can be what a pronoun stands for: "it is serviced", of a lamp.
+
+    Not where a comma, a conjunction or somebody's saying stands between: it may mean another one then.
+    """
+    before = source.units[: source.places[first]]
+    breaks = [place for place, unit in enumerate(before) if unit.kind == "break"]
+    subject = before[breaks[-1] + 1 if breaks else 0 :]
+    at_start = not breaks or before[breaks[-1]].key in SENTENCE_ENDS
+    return at_start and not any(unit.key in _SAYING or unit.kind in _NUMERIC for unit in subject)
+
+
+def _is_statement(claim: Sequence[Unit]) -> bool:
+    has_verb = any(unit.key in VERBAL and unit.kind in ("link", "filler") for unit in claim)
+    words = sum(1 / _HAN_WORD if unit.kind == "han" else 1 for unit in content_of(claim))
+    return has_verb or _opens_with_pronoun(claim) or words >= _SHORTEST_STATEMENT
+
+
+def _is_said_by_somebody(source: SourceReading, first: int, states: bool) -> bool:
+    """What precedes is "critics said (that)", 学者认为; "that" behind a comma opens no such clause."""
+    small = source.between(first - 1, first)
+    breaks = [unit.key for unit in small if unit.kind == "break"]
+    if breaks in (["that"], ["whether"]) and source.content[first - 1].key in _SAYING:
+        return True
+    if not states:
+        return False
+    end = source.places[first - 1] + 1 + next((at for at, unit in enumerate(small) if unit.kind == "break"), 0)
+    said = "".join(unit.key for unit in source.units[max(0, end - _NEAR) : end])
+    return breaks in (["that"], ["whether"]) or source.content[first - 1].key in _SAYING or said.endswith(_HAN_SAYING)
+
+
+def _is_aside(source: SourceReading, first: int) -> bool:
+    """All that precedes in the clause is a date or number, or adverbs: "in 2021 costs rose", "it is currently kept"."""
+    before = source.units[: source.places[first]]
+    ends = [place for place, unit in enumerate(before) if unit.kind == "break"]
+    left = content_of(before[ends[-1] + 1 if ends else 0 :])
+    return all(unit.kind in _NUMERIC for unit in left) or all(map(_is_adverb, left))
+
+
+def _is_adverb(unit: Unit) -> bool:
+    """An adverb by its ending; what adverbs such as "partly" turn is compared elsewhere (context/word_classes.py)."""
+    return unit.kind == "word" and unit.key.endswith("li") and unit.key not in _NO_ADVERBS
+
+
+def _needed(source: SourceReading, left: int, right: int) -> bool:
+    """Whether what was left out between two units may be what the second one belongs to."""
+    gap, next_ = source.between(left, right), source.content[right]
+    breaks = [place for place, unit in enumerate(gap) if unit.kind == "break"]
+    if not breaks:
+        return _needed_in_phrase([unit for unit in gap if unit.key not in BE and unit.kind != "filler"])
+    if content_of(gap[breaks[-1] + 1 :]) or _half_said(gap[: breaks[0]]):
+        return True
+    ends = [place for place in breaks if gap[place].key in SENTENCE_ENDS]
+    if ends and content_of(gap[ends[-1] + 1 :]):
+        return True
+    # "In 1916 Berlin, in 1940 Tokyo" does not put Berlin into 1940.
+    skipped = content_of(gap)
+    numbers = [place for place, unit in enumerate(skipped) if unit.kind in _NUMERIC]
+    return next_.kind in _NUMERIC and bool(numbers) and any(unit.kind not in _NUMERIC for unit in skipped[numbers[0] :])
+
+
+def _half_said(tail: Sequence[Unit]) -> bool:
+    """A phrase was broken off, and the claim goes on behind the next comma: "is a [descendant], and rose"."""
+    left = content_of(tail)
+    return bool(left) and tail[0].kind not in ("link", "filler") and not all(map(_is_adverb, left))
+
+
+def _halves(source: SourceReading, left: int, right: int) -> bool:
+    """Han characters side by side in a claim, which the source parts by others: 中国[人民]银行 is another bank."""
+    units = (source.content[left], *source.between(left, right), source.content[right])
+    return all(unit.kind in ("han", "filler") for unit in units)
+
+
+def _needed_in_phrase(gap: Sequence[Unit]) -> bool:
+    if gap and gap[0].kind == "link":
+        return gap[0].key in OWNER_MARKS
+    return any(unit.kind in ("name", *_NUMERIC) for unit in gap)
