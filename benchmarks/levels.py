@@ -1,6 +1,6 @@
 """Fits the levels of trained weights anew: maps from scores to chances, and the thresholds on these.
 
-    python -m benchmarks.levels --data FOLDER --weights FILE [--sets nq,covidqa] [--target 0.05]
+    python -m benchmarks.levels --data FOLDER --weights FILE [--sets nq,covidqa]
 
 What `fovea train` does last, on the same questions, those about the half of the held-out documents that levels
 (`benchmarks/held_out.py`), but over ingested copies and without training: for a change of the rules that read the

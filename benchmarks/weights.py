@@ -3,14 +3,13 @@
     python -m benchmarks.weights --data FOLDER [--model all-MiniLM-L6-v2 --sets nq,covidqa] [--output FOLDER]
 
 Every set becomes a collection. Its questions (at most 2,400 of one, so that none drowns the others) and some that the
-collection asks itself teach; three seeds are trained, and the mean of their weights is tried too. What is kept out, so
-that the tables of docs/attention.md mean something:
+collection asks itself teach. What is kept out, so that the tables of docs/attention.md mean something:
 
     held-out documents    the split of `fovea train`, by a hash of each document's id; their questions stop and judge
     near-duplicates       documents that share a quarter of their 13-grams with a held-out one of any set, or with one
                           of the `--unseen` sets, which are never trained on (13-grams: Brown et al. 2020, appendix C)
 
-About two hours on two cores for the default encoder. A run that was killed goes on when it is started again.
+About 75 minutes on two free cores for the default encoder. A run that was killed goes on when it is started again.
 """
 
 from __future__ import annotations
@@ -132,8 +131,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
     add_training_sets(parser)
     add_encoder(parser)
-    parser.add_argument("--steps", type=int, default=500, help="of each seed")
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--steps", type=int, default=1000, help="of each seed")
+    parser.add_argument("--seeds", type=int, default=1, help="how many; of several the best is kept, or their mean")
     parser.add_argument("--made", type=int, default=600, help="questions that each collection asks itself")
     parser.add_argument("--output", type=Path, default=_WEIGHTS, help="where the weights go")
     parser.add_argument("--dry-run", action="store_true", help="compare only; without it the same command then saves")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from attention_core.calibration import (
+    Interval,
     IsotonicMap,
     allowed_loss,
     auroc,
@@ -15,6 +16,7 @@ from attention_core.calibration import (
     fit_relative,
     log_loss,
     logit,
+    paired_difference,
     questions_needed,
     risk_controlled_threshold,
 )
@@ -24,7 +26,10 @@ from service.calibration.observed import Observed
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
 _PRICELESS = 1.0  # more than a token can buy: the best sentence of a question is sent at any price
-_ABSTENTION_SHARE = 0.3  # of the target: a question that is turned away loses all, one with a sentence too few rarely
+_TAIL = 0.025  # on either side of a 95 % interval
+_ABSTENTION_SHARE = (
+    0.05  # of the target: it spends what sentences need more, and hardly saves tokens that they would not
+)
 
 
 def fit_maps(observed: Sequence[Observed]) -> dict[str, ScoreMap]:
@@ -52,7 +57,7 @@ def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | 
     """Thresholds that lose at most `target` of the retrieved evidence of new questions, in expectation.
 
     First the abstention: where it parts answerable from unanswerable questions best, but turning away no more of the
-    answerable ones than three tenths of what the target allows to lose. Then the largest price that a sentence may have
+    answerable ones than a twentieth of what the target allows to lose. Then the largest price that a sentence may have
     with which both together keep the target. None where there are too few questions whose evidence was retrieved.
 
     Risk control holds for the second threshold given the first; that the first was picked on the same n questions can
@@ -89,6 +94,22 @@ def evidence_loss(observed: Sequence[Observed], thresholds: Thresholds) -> float
     """The mean share of the retrieved evidence that the thresholds give up; None where nothing was retrieved."""
     losses = [_lost(one, thresholds) for one in _found(observed)]
     return float(np.mean(losses)) if losses else None
+
+
+def loss_interval(observed: Sequence[Observed], thresholds: Thresholds) -> Interval | None:
+    """`evidence_loss` with its 95 % bootstrap interval over documents; None where nothing was retrieved.
+
+    Where nothing was lost there is nothing to draw: then it ends where none lost of so many documents is a chance of
+    one in forty (Clopper & Pearson 1934).
+    """
+    found = _found(observed)
+    if not found:
+        return None
+    clusters = [one.question.cluster for one in found]
+    losses = [_lost(one, thresholds) for one in found]
+    if not any(losses):
+        return Interval(0.0, 0.0, 1 - _TAIL ** (1 / len(set(clusters))))
+    return paired_difference(losses, [0.0] * len(losses), clusters)
 
 
 def _lost(one: Observed, thresholds: Thresholds) -> float:
