@@ -41,7 +41,7 @@ from benchmarks.arguments import add_encoder, add_halves, add_sets
 from benchmarks.markdown import header, row
 from benchmarks.metrics import Estimate, between, estimate
 from context.selection_policy import SelectionPolicy
-from service.calibration.fit import fit_maps, fit_thresholds
+from service.calibration.fit import cross_mapped, fit_maps, fit_thresholds
 from service.calibration.observed import Observed
 
 SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
@@ -138,11 +138,12 @@ _DEFAULT_HEAD = ("set", "questions", "dropped", "refused", "turned away", "AUROC
 
 def realised(fitting: Sequence[Pair], checking: Sequence[Pair], policy: SelectionPolicy) -> list[Losses | None]:
     """For every target the losses of `checking` under what was fitted on `fitting`, None where nothing can be."""
-    maps = fit_maps([one.present for one in fitting])
-    here, there = [one.mapped(maps) for one in fitting], [one.mapped(maps) for one in checking]
+    seen = [one.present for one in fitting]
+    maps, here = fit_maps(seen), cross_mapped(seen)
+    there = [one.mapped(maps) for one in checking]
     found: list[Losses | None] = []
     for target in TARGETS:
-        thresholds = fit_thresholds([one.present for one in here], target)
+        thresholds = fit_thresholds(here, target)
         found.append(losses(there, replace(policy, **asdict(thresholds))) if thresholds else None)
     return found
 

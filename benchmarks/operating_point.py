@@ -1,7 +1,7 @@
 """What is sent by default, beside plain dense top-10 and beside budgets that are simply filled.
 
     python -m benchmarks.operating_point --data FOLDER [--weights FILE] [--sets nq,covidqa] [--questions 200]
-                                         [--max-tokens 320,500] [--output docs/images]
+                                         [--max-tokens 320,1000] [--output docs/images]
 
 Questions about documents that taught no weights, each asked once with the settings as they come (`fovea eval` does the
 same for one collection). By set, and over the questions of all sets as one:

@@ -38,7 +38,7 @@ class PromptCeiling:
     """
 
     limit: int = 8192
-    context: int = 320
+    context: int = 500
     answer: int = 512
 
     def of(self, question: str, options: Mapping[str, Any]) -> int:

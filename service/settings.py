@@ -89,7 +89,7 @@ class RetrievalSettings(Section):
 class ContextSettings(Section):
     """What may be sent."""
 
-    max_tokens: int = Field(default=320, ge=1, description="Default ceiling of context tokens a question.")
+    max_tokens: int = Field(default=500, ge=1, description="Default ceiling of context tokens a question.")
     prompt_limit: int = Field(
         default=8192, ge=256, description="Ceiling of the whole prompt with the answer's reserve."
     )

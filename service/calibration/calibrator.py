@@ -23,7 +23,7 @@ from attention_core.calibration import questions_needed
 from domain.calibration import Calibration, CalibrationReport, Outcome, ScoreMap, ScoringQuality, Thresholds
 from domain.errors import UsageError
 from domain.search import Candidate, Filters, Query
-from service.calibration.fit import evidence_loss, fit_maps, fit_thresholds, loss_interval, score_quality
+from service.calibration.fit import cross_mapped, evidence_loss, fit_maps, fit_thresholds, loss_interval, score_quality
 from service.calibration.observed import Observed, observe, split_by_document
 from service.calibration.promise import warnings
 from service.calibration.side_by_side import Measured, measure
@@ -98,7 +98,7 @@ class Calibrator:
     ) -> tuple[Thresholds, dict[str, ScoreMap], dict[str, float | None]]:
         """Thresholds and maps, and what thresholds for several targets lose of the held-out half's evidence."""
         maps = fit_maps(fitted)
-        here, there = [one.mapped(maps) for one in fitted], [one.mapped(maps) for one in checked]
+        here, there = cross_mapped(fitted), [one.mapped(maps) for one in checked]
         fits = {share: fit_thresholds(here, share) for share in sorted({*SHOWN_TARGETS, target})}
         losses = {f"{share:g}": evidence_loss(there, fit) if fit else None for share, fit in fits.items()}
         chosen = fits[target]

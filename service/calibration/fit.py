@@ -26,17 +26,19 @@ from service.calibration.observed import Observed
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
 _PRICELESS = 1.0  # more than a token can buy: the best sentence of a question is sent at any price
+_FOLDS = 5
 _TAIL = 0.025  # on either side of a 95 % interval
 _ABSTENTION_SHARE = (
     0.05  # of the target: it spends what sentences need more, and hardly saves tokens that they would not
 )
 
 
-def fit_maps(observed: Sequence[Observed]) -> dict[str, ScoreMap]:
-    """A map a language: isotonic from `ISOTONIC_QUESTIONS` questions on, else its line alone.
+def fit_maps(observed: Sequence[Observed], least: int | None = None) -> dict[str, ScoreMap]:
+    """A map a language: isotonic from `least` questions on (`ISOTONIC_QUESTIONS`), else its line alone.
 
     A language whose questions have no gold sentence among their candidates gets none.
     """
+    least = ISOTONIC_QUESTIONS if least is None else least
     maps = {}
     for language in sorted({one.language for one in observed}):
         own = [one for one in observed if one.language == language and len(one.scores)]
@@ -47,10 +49,42 @@ def fit_maps(observed: Sequence[Observed]) -> dict[str, ScoreMap]:
         slope, distance, intercept = fit_relative(logit(scores), logit(best), gold)
         line = ScoreMap(slope, intercept, distance)
         maps[language] = line
-        if sum(one.question.answerable for one in own) >= ISOTONIC_QUESTIONS:
+        if sum(one.question.answerable for one in own) >= least:
             given = np.concatenate([one.mapped({language: line}).scores for one in own])
             maps[language] = replace(line, knots=IsotonicMap.fit(given, gold).knots)
     return maps
+
+
+def cross_mapped(observed: Sequence[Observed]) -> list[Observed]:
+    """Every question mapped by maps that were fitted without it and the others about its document.
+
+    For picking thresholds: maps flatter the questions that they were fitted on, so that thresholds from these lose more
+    of new questions than they promise. By folds of documents, `_FOLDS` or as many as there are; what is about one
+    document alone is mapped by its own maps. The order of the questions stays.
+    """
+    maps = fit_maps(observed)
+    folds = _folds(observed)
+    if len(folds) < 2:
+        return [one.mapped(maps) for one in observed]
+    # Steps where the maps in use have some: thresholds on a line mean something else.
+    least = int(ISOTONIC_QUESTIONS * (1 - 1 / len(folds)))
+    mapped: dict[int, Observed] = {}
+    for fold in folds:
+        others = [one for at, one in enumerate(observed) if at not in fold]
+        apart = {**maps, **fit_maps(others, least)}
+        mapped |= {at: observed[at].mapped(apart) for at in fold}
+    return [mapped[at] for at in range(len(observed))]
+
+
+def _folds(observed: Sequence[Observed]) -> list[set[int]]:
+    """At most `_FOLDS` sets of places of about equal size that share no document; the largest documents dealt first."""
+    clusters: dict[str, list[int]] = {}
+    for at, one in enumerate(observed):
+        clusters.setdefault(one.question.cluster, []).append(at)
+    folds: list[set[int]] = [set() for _ in range(min(_FOLDS, len(clusters)))]
+    for name in sorted(clusters, key=lambda name: (-len(clusters[name]), name)):
+        min(folds, key=len).update(clusters[name])
+    return folds
 
 
 def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | None:

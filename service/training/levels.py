@@ -31,7 +31,7 @@ from domain.protocols import Reranker, TokenCounter
 from domain.search import Candidate, Query
 from domain.training import Levels
 from service.answer_strings import find_answer
-from service.calibration.fit import fit_maps, fit_thresholds
+from service.calibration.fit import cross_mapped, fit_maps, fit_thresholds
 from service.calibration.observed import Observed, observed
 from service.labelled_questions import LabelledQuestion, gold_sentences
 
@@ -110,10 +110,9 @@ def fit_levels(observed: Sequence[Observed]) -> Levels | None:
     A threshold from n questions can promise no less than 1 / (n + 1). None where no question found its evidence.
     """
     maps = fit_maps(observed)
-    mapped = [one.mapped(maps) for one in observed]
-    count = sum(len(one.needed) > 0 for one in mapped)
+    count = sum(len(one.needed) > 0 for one in observed)
     target = max(TARGET, 1 / (count + 1))
-    thresholds = fit_thresholds(mapped, target) if count else None
+    thresholds = fit_thresholds(cross_mapped(observed), target) if count else None
     return Levels(maps, thresholds, target, count) if thresholds else None
 
 

@@ -473,8 +473,8 @@ def test_l10_an_answer_that_is_cancelled_before_its_first_word_is_charged_its_pr
     )
     with pytest.raises(GenerationCancelled):
         list(engine.stream("Why?"))
-    # Two for the question, 320 of context, 400 of our own wording, and one for an answer that may have begun.
-    assert account.spent("2026-03-01") == {"k": 2 + 320 + 400 + 1}
+    # Two for the question, 500 of context, 400 of our own wording, and one for an answer that may have begun.
+    assert account.spent("2026-03-01") == {"k": 2 + 500 + 400 + 1}
 
 
 def finished(client, batch):

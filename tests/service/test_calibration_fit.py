@@ -18,6 +18,7 @@ from fovea.testing import PassThroughReranker, make_candidate, make_query
 from retrieval.embedders.tokenizer import WordTokenCounter
 from service.calibration.calibrator import _attention_helps, _verdict
 from service.calibration.fit import (
+    cross_mapped,
     evidence_loss,
     fit_maps,
     fit_thresholds,
@@ -50,10 +51,10 @@ def simulated(n, seed, language="en"):
     """Questions of 20 sentences, one of them gold, its score drawn higher than the others'."""
     random = np.random.default_rng(seed)
     made = []
-    for _ in range(n):
+    for at in range(n):
         scores = random.beta(1, 6, 20)
         scores[0] = random.beta(5, 2)
-        made.append(observed(scores, [0], float(random.beta(2, 5)), language=language))
+        made.append(observed(scores, [0], float(random.beta(2, 5)), language=language, identity=f"q{at}"))
     return made
 
 
@@ -118,6 +119,41 @@ def test_thresholds_keep_their_target_on_other_questions(target):
     thresholds = fit_thresholds(simulated(500, 6), target)
     loss = evidence_loss(simulated(2000, 7), thresholds)
     assert target - 0.03 < loss < target + 0.02
+
+
+def test_a_question_is_mapped_as_if_its_own_labels_were_unknown():
+    several = simulated(260, 9)
+    turned = [replace(several[0], gold=~several[0].gold), *several[1:]]
+    np.testing.assert_array_equal(cross_mapped(several)[0].scores, cross_mapped(turned)[0].scores)
+    assert (several[0].mapped(fit_maps(several)).scores != several[0].mapped(fit_maps(turned)).scores).any()
+
+
+def test_questions_about_one_document_are_not_parted():
+    about = [replace(one.question, document=f"doc {at // 20}") for at, one in enumerate(simulated(60, 10))]
+    several = [replace(one, question=question) for one, question in zip(simulated(60, 10), about, strict=True)]
+    turned = [replace(one, gold=~one.gold) if at < 20 else one for at, one in enumerate(several)]
+    for before, after in zip(cross_mapped(several)[:20], cross_mapped(turned)[:20], strict=True):
+        np.testing.assert_array_equal(before.scores, after.scores)
+    alone = several[:20]
+    np.testing.assert_array_equal(cross_mapped(alone)[3].scores, alone[3].mapped(fit_maps(alone)).scores)
+
+
+def test_steps_are_fitted_on_folds_where_the_whole_has_steps():
+    several = simulated(200, 11)
+    stepped, line = cross_mapped(several)[0].scores, several[0].mapped(fit_maps(several, 10_000)).scores
+    assert len(set(np.round(stepped, 2))) < len(set(np.round(line, 2)))  # steps put neighbours together
+
+
+def test_thresholds_picked_on_the_scores_of_their_own_maps_promise_too_much():
+    new = simulated(3000, 12)
+    own, crossed = [], []
+    for seed in range(20, 32):
+        several = simulated(220, seed)
+        maps = fit_maps(several)
+        for losses, mapped in ((own, [one.mapped(maps) for one in several]), (crossed, cross_mapped(several))):
+            losses.append(evidence_loss([one.mapped(maps) for one in new], fit_thresholds(mapped, 0.05)))
+    assert np.mean(crossed) < np.mean(own)
+    assert np.mean(crossed) < 0.055
 
 
 def test_too_few_questions_give_no_thresholds():
