@@ -73,10 +73,10 @@ def test_levelling_changes_no_order() -> None:
 def test_levels_keep_the_evidence_they_promise() -> None:
     several = [judged(seed).observed for seed in range(200)]
     levels = fit_levels(several)
-    assert levels is not None and levels.target == 0.05 and levels.questions == 200
+    assert levels is not None and levels.target == 0.03 and levels.questions == 200
     kept = [one.mapped(levels.maps) for one in several]
     lost = np.mean([one.worth()[one.needed[0]] < levels.thresholds.mass_per_token for one in kept])
-    assert lost <= 0.05
+    assert lost <= 0.03
 
 
 def test_few_questions_promise_less_and_none_promise_nothing() -> None:
