@@ -61,6 +61,9 @@ def cross_mapped(observed: Sequence[Observed]) -> list[Observed]:
     For picking thresholds: maps flatter the questions that they were fitted on, so that thresholds from these lose more
     of new questions than they promise. By folds of documents, `_FOLDS` or as many as there are; what is about one
     document alone is mapped by its own maps. The order of the questions stays.
+
+    The best scores are those of the maps of all questions. They are compared with one another only, and maps of two
+    folds can lie further apart than the best scores of answerable and unanswerable questions.
     """
     maps = fit_maps(observed)
     folds = _folds(observed)
@@ -73,7 +76,8 @@ def cross_mapped(observed: Sequence[Observed]) -> list[Observed]:
         others = [one for at, one in enumerate(observed) if at not in fold]
         apart = {**maps, **fit_maps(others, least)}
         mapped |= {at: observed[at].mapped(apart) for at in fold}
-    return [mapped[at] for at in range(len(observed))]
+    whole = (one.mapped(maps) for one in observed)
+    return [replace(mapped[at], best=one.best, best_elsewhere=one.best_elsewhere) for at, one in enumerate(whole)]
 
 
 def _folds(observed: Sequence[Observed]) -> list[set[int]]:

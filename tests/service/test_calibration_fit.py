@@ -144,6 +144,14 @@ def test_steps_are_fitted_on_folds_where_the_whole_has_steps():
     assert len(set(np.round(stepped, 2))) < len(set(np.round(line, 2)))  # steps put neighbours together
 
 
+def test_best_scores_are_compared_on_the_map_that_is_used():
+    several = simulated(60, 13)
+    maps = fit_maps(several)
+    for one, crossed in zip(several, cross_mapped(several), strict=True):
+        used = one.mapped(maps)
+        assert (crossed.best, crossed.best_elsewhere) == (used.best, used.best_elsewhere)
+
+
 def test_thresholds_picked_on_the_scores_of_their_own_maps_promise_too_much():
     new = simulated(3000, 12)
     own, crossed = [], []
