@@ -31,7 +31,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev  ## the tables of docs/benchmarks.md; DATA=folder of labelled sets
 	$(BIN)/python -m benchmarks --data "$(DATA)"
 
-weights: $(VENV)/.dev  ## train the shipped weights anew (75 minutes); DATA=folder of labelled sets
+weights: $(VENV)/.dev  ## train the shipped weights anew (over an hour); DATA=folder of labelled sets
 	$(BIN)/python -m benchmarks.weights --data "$(DATA)"
 
 lock: $(VENV)/.dev  ## pin all dependencies anew, with hashes, naming no index

@@ -21,16 +21,14 @@ from attention_core.calibration import (
     risk_controlled_threshold,
 )
 from domain.calibration import ScoreMap, ScoringQuality, Thresholds
-from service.calibration.observed import Observed
+from service.calibration.observed import Observed, deal
 
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
 _PRICELESS = 1.0  # more than a token can buy: the best sentence of a question is sent at any price
 _FOLDS = 5
 _TAIL = 0.025  # on either side of a 95 % interval
-_ABSTENTION_SHARE = (
-    0.05  # of the target: it spends what sentences need more, and hardly saves tokens that they would not
-)
+_ABSTENTION_SHARE = 0.05  # of the target: sentences need it more, and hardly save fewer tokens with it
 
 
 def fit_maps(observed: Sequence[Observed], least: int | None = None) -> dict[str, ScoreMap]:
@@ -81,14 +79,11 @@ def cross_mapped(observed: Sequence[Observed]) -> list[Observed]:
 
 
 def _folds(observed: Sequence[Observed]) -> list[set[int]]:
-    """At most `_FOLDS` sets of places of about equal size that share no document; the largest documents dealt first."""
+    """At most `_FOLDS` sets of places that share no document."""
     clusters: dict[str, list[int]] = {}
     for at, one in enumerate(observed):
         clusters.setdefault(one.question.cluster, []).append(at)
-    folds: list[set[int]] = [set() for _ in range(min(_FOLDS, len(clusters)))]
-    for name in sorted(clusters, key=lambda name: (-len(clusters[name]), name)):
-        min(folds, key=len).update(clusters[name])
-    return folds
+    return [set(fold) for fold in deal(dict(sorted(clusters.items())), min(_FOLDS, len(clusters)))]
 
 
 def fit_thresholds(observed: Sequence[Observed], target: float) -> Thresholds | None:

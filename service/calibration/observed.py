@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from domain.search import Candidate, Query, ScoredChunk
 from service.labelled_questions import LabelledQuestion, gold_sentences, needed_sentences
 from service.scoring import chances, language_of
 
+T = TypeVar("T")
 Encode = Callable[[str], Query]
 Retrieve = Callable[[Query], list[Candidate]]
 
@@ -114,13 +116,23 @@ def _best_elsewhere(question: LabelledQuestion, scored: Sequence[ScoredChunk]) -
     return max((one.score for item in others for one in sentences_of(item)), default=None)
 
 
+def deal(clusters: Mapping[str, Sequence[T]], groups: int) -> list[list[T]]:
+    """What is in `clusters`, in `groups` lists that share no cluster.
+
+    Each goes to the list that has least so far, the largest first (Graham 1969), those of one size as they come.
+    """
+    lists: list[list[T]] = [[] for _ in range(groups)]
+    for members in sorted(clusters.values(), key=len, reverse=True):
+        min(lists, key=len).extend(members)
+    return lists
+
+
 def split_by_document(
     questions: Sequence[LabelledQuestion], seed: int
 ) -> tuple[list[LabelledQuestion], list[LabelledQuestion]]:
     """Two halves, for fitting and for checking, that share no document. Raises UsageError where all share one.
 
-    The same questions give the same halves, in whatever order they come. The halves are as equal as dealing the largest
-    documents first makes them (Graham 1969).
+    The same questions give the same halves, in whatever order they come.
     """
     clusters: dict[str, list[LabelledQuestion]] = {}
     for question in sorted(questions, key=lambda item: item.id):
@@ -132,9 +144,6 @@ def split_by_document(
             code="too_few_questions",
         )
     names = sorted(clusters)
-    random.Random(seed).shuffle(names)  # decides among those of one size: the sort keeps their order
-    names.sort(key=lambda name: len(clusters[name]), reverse=True)
-    halves: tuple[list[LabelledQuestion], list[LabelledQuestion]] = ([], [])
-    for name in names:  # each cluster to the half that has fewer questions so far
-        min(halves, key=len).extend(clusters[name])
-    return halves
+    random.Random(seed).shuffle(names)  # decides among those of one size
+    fitting, checking = deal({name: clusters[name] for name in names}, 2)
+    return fitting, checking
