@@ -170,7 +170,10 @@ class Exchange:
     def _timed_out(self) -> GeneratorTimeout:
         deadlines = self._line.deadlines
         if self._answer.alive:
-            return GeneratorTimeout(f"The answer was not complete after {deadlines.total:g} seconds.")
+            return GeneratorTimeout(
+                f"The answer was not complete after {deadlines.total:g} seconds; choose a faster model, or raise "
+                "generation.total_seconds."
+            )
         waited = min(deadlines.first_token, deadlines.total)
         current = self._current or self._courses[0]
         current.endpoint.breaker.failure()

@@ -1,7 +1,8 @@
 """Answers by quoting: the best sentences of the evidence, each with its mark. No model, no network, no invention.
 
 The context builder has decided already what supports an answer and whether anything does. What is left is to be brief:
-the best sentence, then further ones only while they are nearly as good and say something new.
+the best sentence, then further ones while they have a fair chance beside it and say something new. A model would read
+all of the evidence and find the answer in the second sentence; a reader of quotes needs to see it.
 
 A quoted sentence may hold what looks like a mark, by accident (a reference list) or by design. Its brackets become
 round, so that every bracketed number of an answer is a mark that this generator wrote.
@@ -19,7 +20,8 @@ from domain.protocols import TokenCounter
 from generation.quoting import Quote, quotable
 from generation.stream import Generation, Outcome
 
-_NEARLY_AS_GOOD = 0.8  # of the best sentence's score; a weaker second sentence is context, not answer
+FAIR_CHANCE = 0.1  # of the best sentence's score: docs/benchmarks.md has what other shares find, and at what length
+_NEARLY_AS_GOOD = 0.8  # the same beside or for a row of a table: the next one speaks of something else
 _MOST_SHARED = 0.6  # of a sentence's words; one that shares more with what is quoted adds little
 # A number, or a list of them, in any square bracket: "[1]", "[ 1, 2 ]", "[^1]", "【1†source】".
 # Blanks and the remark are bounded, so that no document makes the search slow.
@@ -59,7 +61,7 @@ class ExtractiveGenerator:
         return self._counter.count(text)
 
     def _parts(self, context: Context, outcome: Outcome) -> Iterator[str]:
-        quotes = choose_quotes(quotable(context.evidence), self._max_sentences)
+        quotes = choose_quotes(quotable(context.evidence, context.question), self._max_sentences)
         written = _written(quotes) if quotes else [context.abstention]
         short = self._within(written, context.bill.reserve or self.max_output_tokens)
         yield from short
@@ -74,16 +76,19 @@ class ExtractiveGenerator:
         ]
 
 
-def choose_quotes(quotes: Sequence[Quote], most: int) -> list[Quote]:
-    """At most `most` quotes, best first: nearly as good as the best one, and each with something new to say."""
+def choose_quotes(quotes: Sequence[Quote], most: int, fair_chance: float = FAIR_CHANCE) -> list[Quote]:
+    """At most `most` quotes, best first: each with a fair chance beside the best one, and with something new to say."""
     chosen: list[Quote] = []
     for quote in sorted(quotes, key=lambda quote: -quote.score):
-        best = chosen[0].score if chosen else quote.score
-        if len(chosen) == most or quote.score < best * _NEARLY_AS_GOOD:
-            break
-        if not any(_shared(quote, other) > _MOST_SHARED for other in chosen):
+        best = chosen[0] if chosen else quote
+        least = best.score * (_NEARLY_AS_GOOD if best.is_row or quote.is_row else fair_chance)
+        if len(chosen) < most and quote.score >= least and not _said(quote, chosen):
             chosen.append(quote)
     return chosen
+
+
+def _said(quote: Quote, chosen: Sequence[Quote]) -> bool:
+    return any(_shared(quote, other) > _MOST_SHARED for other in chosen)
 
 
 def _shared(quote: Quote, other: Quote) -> float:

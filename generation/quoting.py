@@ -1,8 +1,9 @@
 """What of the evidence can be quoted as an answer, and what must stand above it for a reader to understand it.
 
-    heading                  answers nothing: what is behind it has its score
-    "... were as follows:"   nor does a line that ends with a colon: what stands right behind it has its score, or the
-                             best row of the table that it announces, and is quoted under it
+    heading                  answers nothing: what is behind it has its score; so does a line without a full stop that
+                             says nothing but words of the question
+    "... were as follows:"   nor does a line that ends with a colon or is a question: what stands right behind it has
+                             its score, or the best row of the table that it announces, and is quoted under it
     column labels            "Six Months Ended", "2018 2017": the best of the rows has their score, and each is quoted
                              under them, without which it says nothing
     row                      a quote, under its labels
@@ -26,7 +27,8 @@ from generation.table_lines import is_numeric_row, may_be_label, names_periods
 Kind: TypeAlias = Literal["heading", "announcement", "label", "row", "line"]
 
 _UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
-_COLONS = (":", "：")
+_PROMISES = (":", "：", "?", "？")
+_ENDS = (".", "!", "。", "！")
 _NEAR = 120  # characters between an announcement and the labels of its table: a line of units or of a title at most
 
 
@@ -42,15 +44,21 @@ class Quote:
     is_row: bool = False
 
     @property
+    def words(self) -> list[str]:
+        """In lower case; each Han character is one."""
+        return _UNIT.findall(self.text.casefold())
+
+    @property
     def units(self) -> frozenset[str]:
-        return frozenset(_UNIT.findall(self.text.casefold()))
+        return frozenset(self.words)
 
 
-def quotable(evidence: Sequence[Evidence]) -> list[Quote]:
+def quotable(evidence: Sequence[Evidence], question: str) -> list[Quote]:
     """Every sentence of the evidence that can answer, in sending order; where there is none, what announces one."""
     quotes, others = list[Quote](), list[Quote]()
+    asked = frozenset(_UNIT.findall(question.casefold()))
     for item in evidence:
-        reading = _Reading(item)
+        reading = _Reading(item, asked)
         quotes += reading.answers()
         others += reading.others
     return quotes or others
@@ -59,9 +67,9 @@ def quotable(evidence: Sequence[Evidence]) -> list[Quote]:
 class _Reading:
     """One piece of evidence, read from its first sentence to its last."""
 
-    def __init__(self, item: Evidence) -> None:
+    def __init__(self, item: Evidence, asked: frozenset[str]) -> None:
         self.others: list[Quote] = []  # headings, announcements and labels
-        self._item = item
+        self._item, self._asked = item, asked
         self._sentences = [one for one in item.sentences if item.part(one.span).strip()]
         self._texts = [item.part(one.span).strip() for one in self._sentences]
         self._marked = item.header if item.header and any(own.contains(item.header) for own in item.spans) else None
@@ -147,7 +155,7 @@ class _Reading:
             return "heading"
         if (self._marked and self._marked.overlaps(sentence.span)) or text == _first_of_run(self._item, sentence.span):
             return "label"
-        if text.endswith(_COLONS):
+        if text.endswith(_PROMISES):
             return "announcement"
         if names_periods(text):
             return "label"
@@ -167,9 +175,11 @@ class _Reading:
         return own and first.end <= second.start and not self._item.part(Span(first.end, second.start)).strip()
 
     def _is_heading(self, text: str) -> bool:
-        """Whether it is the Markdown of a heading, or one of those that the evidence stands under."""
+        """Whether it is the Markdown of a heading, one of those that the evidence stands under, or says as little."""
         names = {name.casefold() for name in self._item.heading_path}
-        return text.startswith("#") or text.strip(" #:：").casefold() in names
+        if text.startswith("#") or text.strip(" #:：").casefold() in names:
+            return True
+        return not text.endswith((*_ENDS, *_PROMISES)) and self._asked.issuperset(_UNIT.findall(text.casefold()))
 
 
 def _is_in_cells(text: str) -> bool:
