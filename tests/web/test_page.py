@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from domain.documents import Span
 from domain.errors import GeneratorTimeout
+from domain.jobs import ErrorInfo
 from service.api.app import create_app
 from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
 from tests.service.http_server import running
@@ -218,6 +219,153 @@ def test_chinese_is_spoken_where_the_browser_does_and_can_be_switched(browser, e
         assert window.page.locator("#send").inner_text() == "Ask"
         window.context.close()
     assert window.complaints == []
+
+
+def is_in_view(page, selector):
+    """Whether the whole element lies in the window, with nothing scrolled for it."""
+    box = page.locator(selector).evaluate("one => one.getBoundingClientRect().toJSON()")
+    return box["top"] >= 0 and box["bottom"] <= page.viewport_size["height"]
+
+
+def test_on_a_phone_the_field_stays_in_view_below_a_long_conversation(browser, engine):
+    engine.parts = ["A line of a long answer.\n" * 12]
+    with running(create_app(engine, FakeJobQueue())) as url:
+        window = Window(browser, url, viewport={"width": 375, "height": 740})
+        assert is_in_view(window.page, "#drop"), "who has not asked yet sees where files go"
+        for question in ("One?", "Two?", "Three?"):
+            window.ask(question)
+            assert is_in_view(window.page, "#question") and is_in_view(window.page, "#send")
+        assert is_in_view(window.page, "#documents-title"), "the documents are still known to be below"
+        window.page.locator("#documents-title").scroll_into_view_if_needed()
+        window.page.locator("#document-list .remove").click()
+        window.context.close()
+    assert window.complaints == []
+
+
+def with_failed_document(engine, chunks):
+    """Let the one document of the engine be listed as failed, with `chunks` of an earlier reading."""
+    whole = engine._info
+    error = ErrorInfo("corrupt_document", "lease.txt cannot be read; open it and save it again.")
+    engine._info = lambda key: replace(whole(key), error=error, chunks=chunks)
+
+
+def test_a_failed_document_says_why_in_the_list_and_offers_no_text(window, engine):
+    with_failed_document(engine, chunks=0)
+    window.page.reload()
+    row = window.page.locator("#document-list li")
+    expect(row.locator(".reason")).to_have_text("lease.txt cannot be read; open it and save it again.")
+    expect(row.locator(".reason")).to_be_visible()
+    assert row.locator(".name").inner_text() == "lease.txt"
+    assert row.locator("button").count() == 1, "only the one that deletes it"
+
+
+def test_a_document_whose_update_failed_still_opens(window, engine):
+    with_failed_document(engine, chunks=1)
+    window.page.reload()
+    row = window.page.locator("#document-list li")
+    expect(row.locator(".reason")).to_be_visible()
+    row.locator("button.link").click()
+    expect(window.page.locator("#source-text")).to_contain_text(QUOTE)
+
+
+def test_without_a_model_the_page_says_that_answers_are_quoted(window, engine):
+    engine.model = "extractive"
+    window.page.reload()
+    header = window.page.locator("#model")
+    expect(header).to_have_text("Quoted from the documents: no model is configured")
+    bill = window.ask("What is the rent?").locator(".bill")
+    assert "30 tokens of evidence chosen" in bill.locator("summary").inner_text()
+    bill.locator("summary").click()
+    assert bill.locator(".prompt").inner_text() == (
+        "Quoted from the documents: no model is configured. A prompt for one would have 63 of 8,192 tokens."
+    )
+    assert "sent" not in bill.inner_text().lower()
+    window.page.click("#language")
+    expect(header).to_have_text("直接摘自文档：未配置模型")
+    assert bill.locator(".prompt").inner_text() == "直接摘自文档：未配置模型。若有模型，提示将为 8,192 词元中的 63。"
+
+
+def test_a_model_that_failed_is_not_called_unconfigured(window, engine):
+    whole = engine._answer
+    engine._answer = lambda text, found: replace(whole(text, found), model="extractive", degraded=True)
+    answer = window.ask("q")
+    assert "The model was not reachable" in answer.inner_text()
+    assert "no model is configured" not in answer.locator(".bill").text_content()
+    assert window.page.locator("#model").inner_text() == "fake-model"
+
+
+def test_another_language_changes_the_words_around_answers_and_leaves_their_text(window, engine):
+    answer = window.ask("What is the rent?")
+    said = answer.locator(".text").inner_text()
+    answer.locator(".bill summary").click()
+    engine.late_error = GeneratorTimeout("The model took longer than 120 s; ask again.")
+    window.ask("Again?")
+    answer = window.page.locator("li.answer").first
+    window.page.click("#language")
+    assert answer.locator(".text").inner_text() == said
+    assert "发送证据 30 词元" in answer.locator(".bill summary").inner_text()
+    assert answer.locator(".bill table").is_visible(), "what was opened stays open"
+    assert "第 2 页" in answer.locator("button.chip").get_attribute("aria-label")
+    assert answer.locator(".bill").count() == 1
+    assert "took longer than 120 s" in window.page.locator("li.answer .error").inner_text()
+    answer.locator("button.chip").click()
+    window.page.wait_for_selector("#source mark")
+    window.page.click("#language")
+    assert "30 tokens of evidence sent" in answer.locator(".bill summary").inner_text()
+    assert "page 2" in window.page.locator("#source-place").inner_text()
+
+
+def test_an_answer_that_is_awaited_or_stopped_changes_its_language_too(window, engine):
+    go = threading.Event()
+    engine.parts = ["", "Rent is 900 [1]."]
+    engine.between_parts = lambda: go.wait(20)
+    window.page.fill("#question", "q")
+    window.page.press("#question", "Enter")
+    text = window.page.locator("li.answer .text")
+    expect(text).to_have_text("Looking …")
+    window.page.click("#language")
+    expect(text).to_have_text("正在查找……")
+    window.page.click("#stop")
+    expect(window.page.locator("li.answer .note")).to_have_text("已停止。")
+    go.set()
+    assert text.inner_text() == "", "the word that it is awaited goes, in whichever language it was"
+    window.page.click("#language")
+    expect(window.page.locator("li.answer .note")).to_have_text("Stopped.")
+
+
+def test_a_failed_upload_is_told_in_the_language_chosen_later(window):
+    window.page.set_input_files("#files", {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"BAD"})
+    row = window.page.locator('#uploads li[data-state="failed"]')
+    expect(row.locator(".state")).to_have_text("failed")
+    detail = "broken.pdf cannot be read; open it and save it again."
+    expect(row.locator(".reason")).to_have_text(detail)
+    window.page.click("#language")
+    expect(row.locator(".state")).to_have_text("失败")
+    expect(row.locator(".reason")).to_have_text(f"文件已损坏，无法读取。 {detail}")
+
+
+def test_an_upload_that_reaches_no_server_says_so_in_the_pages_words(browser, engine):
+    with running(create_app(engine, FakeJobQueue())) as url:
+        window = Window(browser, url)
+        window.context.set_offline(True)
+        window.page.set_input_files("#files", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"Text."})
+        reason = window.page.locator("#uploads .reason")
+        expect(reason).to_have_text("The server cannot be reached.")
+        window.page.evaluate("document.getElementById('language').click()")
+        expect(reason).to_have_text("无法连接服务器。")
+        window.context.close()
+
+
+def test_each_button_that_deletes_names_its_document(window, engine):
+    engine.ingest_text("Other.", title="other.txt", source="other.txt")
+    window.page.reload()
+    buttons = window.page.locator("#document-list .remove")
+    expect(buttons).to_have_count(2)
+    names = {button.get_attribute("aria-label") for button in buttons.all()}
+    assert names == {"Delete lease.txt", "Delete other.txt"}
+    button = window.page.locator("#document-list li", has_text="other.txt").locator(".remove")
+    button.click()
+    assert button.get_attribute("aria-label") == "Delete other.txt for good?"
 
 
 def test_enter_does_not_send_while_an_input_method_composes(window, engine):

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { number, t } from "./words.js";
 
+export const QUOTING = "extractive"; // the name under which the server quotes the documents and asks no model
 const MARK = /\[(\d{1,3})\]/g;
 
 /** The answer's text as nodes; [n] becomes a chip where the server resolved citation n, and stays text elsewhere. */
@@ -73,19 +74,20 @@ export function renderDoubts({ answer, sentences }) {
 /** A line on what was sent and avoided, opening to the parts of the prompt and to what was left out. */
 export function renderBill(fovea, openSource) {
   const { bill, evidence, dropped, timings } = fovea;
+  const quoting = fovea.model === QUOTING && !fovea.degraded;
   const summary = element(
     "summary",
     {},
-    element("span", { class: "sent" }, t("sent", { sent: number(bill.evidence) })),
+    element("span", { class: "sent" }, t(quoting ? "chosen" : "sent", { sent: number(bill.evidence) })),
     bill.avoided > 0 ? element("span", { class: "avoided" }, avoided(bill)) : null,
     timings.total === undefined ? null : element("span", {}, t("answeredIn", { seconds: (timings.total / 1000).toFixed(2) })),
   );
-  const account = evidence.length ? [promptLine(bill), parts(bill)] : [element("p", { class: "prompt" }, t("noPrompt"))];
-  return element("details", { class: "bill" }, summary, sent(evidence, openSource), left(dropped), ...account);
+  const account = evidence.length ? [promptLine(bill, quoting), parts(bill)] : [element("p", { class: "prompt" }, t("noPrompt"))];
+  return element("details", { class: "bill" }, summary, passages(evidence, quoting, openSource), left(dropped), ...account);
 }
 
-/** The evidence word for word: all that the model was shown of the documents. */
-function sent(evidence, openSource) {
+/** The evidence word for word: all that the model was shown of the documents, or that the answer quotes from. */
+function passages(evidence, quoting, openSource) {
   if (!evidence.length) return null;
   const items = evidence.map((item) => {
     const spans = item.spans.map((span) => ({ ...span, document_id: item.document_id, page: item.page }));
@@ -93,7 +95,7 @@ function sent(evidence, openSource) {
     const open = element("button", { type: "button", class: "link heading", onclick: () => openSource(spans) }, `[${item.mark}] ${heading}`);
     return element("li", {}, open, element("q", {}, item.text));
   });
-  return element("div", { class: "passages" }, t("sentPassages"), element("ul", {}, ...items));
+  return element("div", { class: "passages" }, t(quoting ? "chosenPassages" : "sentPassages"), element("ul", {}, ...items));
 }
 
 function avoided(bill) {
@@ -102,9 +104,11 @@ function avoided(bill) {
 }
 
 /** The prompt in one sentence: its size, how far the model's own count may exceed it, and what the model counted. */
-function promptLine(bill) {
+function promptLine(bill, quoting) {
   const percent = Math.round((100 * bill.margin) / bill.total);
-  const said = [t("prompt", { total: number(bill.total), limit: number(bill.limit) })];
+  const size = { total: number(bill.total), limit: number(bill.limit) };
+  if (quoting) return element("p", { class: "prompt" }, t("quoting") + t("promptNone", size));
+  const said = [t("prompt", size)];
   if (percent > 0) said.push(t("promptMargin", { percent }));
   if (bill.reported !== null) said.push(t("promptReported", { reported: number(bill.reported) }));
   if (bill.reported > bill.total + bill.margin) said.push(t("promptBeyond"));

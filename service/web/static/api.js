@@ -45,7 +45,7 @@ export function postJson(path, body, signal) {
 export async function problemOf(response) {
   try {
     const body = await response.json();
-    return new Problem(response.status, body.code, body.detail);
+    return new Problem(response.status, body.code ?? "http_error", body.detail ?? `HTTP ${response.status}`);
   } catch {
     return new Problem(response.status, "http_error", `HTTP ${response.status}`);
   }

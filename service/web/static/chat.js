@@ -1,7 +1,7 @@
 // The chat page: a conversation beside its documents; an answer comes with its citations and its bill.
 
 import { getJson, onKeyNeeded, postJson, setKey } from "./api.js";
-import { renderBill, renderDoubts, renderNearest, renderText } from "./answer.js";
+import { QUOTING, renderBill, renderDoubts, renderNearest, renderText } from "./answer.js";
 import { conversation } from "./conversation.js";
 import { showDocuments, showMore, upload } from "./documents.js";
 import { byId, element } from "./dom.js";
@@ -24,7 +24,15 @@ function finish(answer, text, fovea) {
   answer.append(...renderNearest(fovea.nearest, show), ...renderDoubts(fovea));
   if (fovea.degraded) answer.prepend(element("p", { class: "note" }, t("degraded")));
   answer.append(renderBill(fovea, show));
-  byId("model").textContent = fovea.model;
+  if (!fovea.degraded) showModel(fovea.model);
+}
+
+/** Name the model; where none is configured, say what answers are instead. */
+function showModel(name) {
+  const place = byId("model");
+  if (name === QUOTING) place.dataset.text = "quoting";
+  else delete place.dataset.text;
+  place.textContent = name === QUOTING ? t("quoting") : name;
 }
 
 function show(cited) {
@@ -100,7 +108,7 @@ function start() {
   acceptDrops();
   showDocuments()
     .then(() => getJson("/v1/models"))
-    .then((models) => (byId("model").textContent = models.data.at(-1).id))
+    .then((models) => showModel(models.data.at(-1).id))
     .catch(() => (byId("no-documents").hidden = false));
   byId("question").focus();
 }

@@ -3,7 +3,7 @@
 
 import { Problem, events } from "./api.js";
 import { byId, element } from "./dom.js";
-import { t } from "./words.js";
+import { draw, reasonOf, t } from "./words.js";
 
 const NEAR = 160; // pixels from the end of the list: who has scrolled further up is reading and is left there
 
@@ -19,15 +19,15 @@ export function conversation({ send, finish, rows }) {
     running = new AbortController();
     setBusy(true);
     byId("welcome").hidden = true;
-    const text = element("div", { class: "text waiting" }, t("working"));
+    const text = element("div", { class: "text waiting", "data-text": "working" }, t("working"));
     const answer = element("li", { class: "answer" }, text);
     byId("messages").append(element("li", { class: "question" }, question), answer);
     answer.scrollIntoView({ block: "end" });
     try {
       const messages = [...history, { role: "user", content: question }];
       const fovea = await receive(await send(messages, running.signal), text);
-      text.classList.remove("waiting");
-      finish(answer, text, fovea);
+      arrive(text);
+      draw(answer, () => complete(answer, text, fovea));
       answer.scrollIntoView({ block: "nearest" });
       history = [...messages, { role: "assistant", content: fovea.answer }];
     } catch (error) {
@@ -36,6 +36,15 @@ export function conversation({ send, finish, rows }) {
       running = null;
       setBusy(false);
     }
+  }
+
+  /** Show what belongs to an answer; in another language later, what was opened stays open. */
+  function complete(answer, text, fovea) {
+    const folds = () => [...answer.querySelectorAll("details")];
+    const open = folds().map((fold) => fold.open);
+    answer.replaceChildren(text);
+    finish(answer, text, fovea);
+    folds().forEach((fold, index) => (fold.open = open[index] ?? false));
   }
 
   function submit() {
@@ -79,18 +88,13 @@ export function conversation({ send, finish, rows }) {
 /** Show the parts as they come; the `fovea` object of the last chunk is the result. */
 async function receive(response, text) {
   let fovea = null;
-  let started = false;
   for await (const { name, data } of events(response)) {
     if (data === "[DONE]" && fovea) return fovea;
     const chunk = JSON.parse(data);
     if (name === "error") throw new Problem(chunk.status, chunk.code, chunk.detail);
     const part = chunk.choices?.[0]?.delta?.content;
     if (part) {
-      if (!started) {
-        text.textContent = "";
-        text.classList.remove("waiting");
-        started = true;
-      }
+      arrive(text);
       text.append(part);
       keepInView(text);
     }
@@ -99,17 +103,25 @@ async function receive(response, text) {
   throw new Problem(0, "lost", t("lost")); // the end was never announced
 }
 
+/** Let the answer take the place of the word that it is awaited. */
+function arrive(text) {
+  if (!text.classList.contains("waiting")) return;
+  text.textContent = "";
+  text.classList.remove("waiting");
+  delete text.dataset.text;
+}
+
 function keepInView(text) {
   const list = byId("messages");
   if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR) text.scrollIntoView({ block: "end" });
 }
 
 function showFailure(answer, text, error) {
-  text.classList.remove("waiting");
-  if (text.textContent === t("working")) text.textContent = "";
+  arrive(text);
   const stopped = error.name === "AbortError";
-  const reason = stopped ? t("stopped") : error instanceof Problem ? error.message : t("unreachable");
-  answer.append(element("p", { class: stopped ? "note" : "error", role: "alert" }, reason));
+  const reason = element("p", { class: stopped ? "note" : "error", role: "alert" });
+  draw(reason, () => (reason.textContent = stopped ? t("stopped") : reasonOf(error)));
+  answer.append(reason);
 }
 
 function setBusy(busy) {

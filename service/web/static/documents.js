@@ -3,7 +3,7 @@
 import { call, getJson } from "./api.js";
 import { byId, element } from "./dom.js";
 import { openDocument } from "./source.js";
-import { number, t } from "./words.js";
+import { draw, number, reasonOf, t } from "./words.js";
 
 const POLL_MILLISECONDS = 700;
 const CONFIRM_MILLISECONDS = 4000;
@@ -34,14 +34,22 @@ function fill(page, lines) {
 }
 
 function line(item) {
-  const name = item.title || item.source;
-  const open = element(
-    "button",
-    { type: "button", class: "link", title: item.source, "aria-label": t("openDocument", { title: name }), onclick: () => openDocument(item.id) },
-    name,
-  );
-  const note = item.error ? element("span", { class: "failed", title: item.error.message }, t("failed")) : chunks(item);
-  return element("li", { "data-id": item.id }, open, note, removal(item));
+  const note = item.error ? element("span", { class: "failed" }, t("failed")) : chunks(item);
+  const reason = item.error ? element("p", { class: "reason" }, reasonOf(item.error)) : null;
+  return element("li", { "data-id": item.id }, heading(item), note, removal(item), reason);
+}
+
+function nameOf(item) {
+  return item.title || item.source;
+}
+
+/** The document's name, which opens its text; one that failed and was never read has none to open. */
+function heading(item) {
+  const name = nameOf(item);
+  if (item.error && !item.chunks) return element("span", { class: "name", title: item.source }, name);
+  const label = t("openDocument", { title: name });
+  const open = () => openDocument(item.id).catch((error) => window.alert(reasonOf(error)));
+  return element("button", { type: "button", class: "link", title: item.source, "aria-label": label, onclick: open }, name);
 }
 
 function chunks(item) {
@@ -50,15 +58,18 @@ function chunks(item) {
 
 /** A button that asks once more, in place, before it deletes. */
 function removal(item) {
-  const button = element("button", { type: "button", class: "remove", "aria-label": t("remove"), title: t("remove") }, "×");
+  const button = element("button", { type: "button", class: "remove", title: t("remove") });
+  const title = nameOf(item);
+  const show = (sure) => {
+    button.classList.toggle("sure", sure);
+    button.textContent = sure ? t("reallyRemove") : "×";
+    button.setAttribute("aria-label", t(sure ? "reallyRemoveNamed" : "removeNamed", { title }));
+  };
+  show(false);
   button.addEventListener("click", async () => {
     if (!button.classList.contains("sure")) {
-      button.classList.add("sure");
-      button.textContent = t("reallyRemove");
-      setTimeout(() => {
-        button.classList.remove("sure");
-        button.textContent = "×";
-      }, CONFIRM_MILLISECONDS);
+      show(true);
+      setTimeout(() => show(false), CONFIRM_MILLISECONDS);
       return;
     }
     button.disabled = true;
@@ -71,7 +82,7 @@ function removal(item) {
 /** Send files one by one, so that each has its own state and a large one does not hold up the others' limit. */
 export async function upload(files) {
   for (const file of files) {
-    const state = element("span", { class: "state" }, t("uploading"));
+    const state = element("span", { class: "state", "data-text": "uploading" }, t("uploading"));
     const row = element("li", {}, element("span", { class: "name" }, file.name), state);
     byId("uploads").prepend(row);
     await uploadOne(file, row, state);
@@ -85,7 +96,7 @@ async function uploadOne(file, row, state) {
     const reply = await (await call("/v1/documents", { method: "POST", body: form })).json();
     follow(reply.documents[0].id, row, state);
   } catch (problem) {
-    fail(row, state, problem.message);
+    fail(row, state, problem);
   }
 }
 
@@ -93,9 +104,8 @@ async function follow(id, row, state) {
   try {
     for (;;) {
       const document = await getJson(`/v1/documents/${encodeURIComponent(id)}`);
-      state.textContent = t(document.state);
-      row.dataset.state = document.state;
-      if (document.state === "failed") return fail(row, state, (document.job?.error || document.error)?.message || "");
+      tell(row, state, document.state);
+      if (document.state === "failed") return fail(row, state, document.job?.error || document.error || { code: "" });
       if (document.state === "ready") {
         await showDocuments();
         setTimeout(() => row.remove(), CONFIRM_MILLISECONDS);
@@ -104,12 +114,19 @@ async function follow(id, row, state) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
     }
   } catch (problem) {
-    fail(row, state, problem.message);
+    fail(row, state, problem);
   }
 }
 
-function fail(row, state, reason) {
-  row.dataset.state = "failed";
-  state.textContent = t("failed");
-  row.append(element("p", { class: "reason" }, reason));
+function tell(row, state, name) {
+  row.dataset.state = name;
+  state.dataset.text = name; // so that a change of language finds it
+  state.textContent = t(name);
+}
+
+function fail(row, state, error) {
+  tell(row, state, "failed");
+  const reason = element("p", { class: "reason" });
+  draw(reason, () => (reason.textContent = reasonOf(error)));
+  row.append(reason);
 }

@@ -2,7 +2,7 @@
 
 import { getJson } from "./api.js";
 import { byId, element } from "./dom.js";
-import { number, t } from "./words.js";
+import { draw, number, t } from "./words.js";
 
 const AROUND = 3000; // characters shown before and after what is cited
 let opener = null;
@@ -30,13 +30,15 @@ async function show(id, from, to, spans, page) {
   opener = document.activeElement;
   const part = await getJson(`/v1/documents/${encodeURIComponent(id)}/text?start=${from}&end=${to}`);
   byId("source-title").textContent = part.title || part.source;
-  byId("source-place").textContent = [part.source === part.title ? "" : part.source, page === null ? "" : t("page", { page })]
-    .filter(Boolean)
-    .join(" · ");
+  const place = byId("source-place");
+  const source = part.source === part.title ? "" : part.source;
+  draw(place, () => (place.textContent = [source, page === null ? "" : t("page", { page })].filter(Boolean).join(" · ")));
   const text = byId("source-text");
   text.replaceChildren(...highlighted(part, spans));
   if (part.end - part.start < part.characters) {
-    text.append(element("p", { class: "quiet" }, t("truncatedText", { count: number(part.characters) })));
+    const note = element("p", { class: "quiet" });
+    draw(note, () => (note.textContent = t("truncatedText", { count: number(part.characters) })));
+    text.append(note);
   }
   byId("source").hidden = false;
   const mark = text.querySelector("mark");

@@ -13,13 +13,14 @@ const WORDS = {
     conversation: "Conversation",
     welcomeTitle: "Ask your documents",
     welcomeText:
-      "Each answer names the sentences it rests on: press a number to see them in their document. Below it stands what was sent to the model, and what was left out.",
+      "Each answer names the sentences it rests on: press a number to see them in their document. Below it stands what was chosen as evidence, and what was left out.",
     askPlaceholder: "Ask a question …",
     question: "Question",
     send: "Ask",
     stop: "Stop",
     options: "Options",
     maxTokens: "Context tokens, at most",
+    maxTokensPlaceholder: "default",
     constraints: "Rules for the answer, one a line",
     constraintsPlaceholder: "Answer in one sentence.",
     close: "Close",
@@ -28,7 +29,9 @@ const WORDS = {
     continue: "Continue",
     working: "Looking …",
     stopped: "Stopped.",
+    quoting: "Quoted from the documents: no model is configured",
     sent: "{sent} tokens of evidence sent",
+    chosen: "{sent} tokens of evidence chosen",
     avoided: "{avoided} avoided ({percent} %)",
     details: "What was sent and what was left out",
     billPart: "Part",
@@ -48,9 +51,11 @@ const WORDS = {
     promptMargin: " (safe bound: +{percent} % margin)",
     promptReported: "; the model counted {reported}",
     promptBeyond: ", more than the safe bound: later prompts keep more free",
+    promptNone: ". A prompt for one would have {total} of {limit} tokens.",
     noPrompt: "Nothing was sent: no model was asked.",
     countedBy: "Counted with {tokenizer}.",
     sentPassages: "Sent",
+    chosenPassages: "Chosen as evidence",
     dropped: "Left out: {count} passages",
     dropped_one: "Left out: 1 passage",
     reason_below_threshold: "too weak a support for the question: {count}",
@@ -73,7 +78,9 @@ const WORDS = {
     ready: "ready",
     failed: "failed",
     remove: "Delete",
+    removeNamed: "Delete {title}",
     reallyRemove: "Delete for good?",
+    reallyRemoveNamed: "Delete {title} for good?",
     openDocument: "Show the text of {title}",
     chunks: "{count} passages",
     chunks_one: "1 passage",
@@ -95,13 +102,14 @@ const WORDS = {
     more: "显示更多",
     conversation: "对话",
     welcomeTitle: "向您的文档提问",
-    welcomeText: "每个回答都会标出所依据的句子：点击编号即可在原文中查看。回答下方列出发送给模型的内容，以及省去的内容。",
+    welcomeText: "每个回答都会标出所依据的句子：点击编号即可在原文中查看。回答下方列出选作证据的内容，以及省去的内容。",
     askPlaceholder: "请输入问题……",
     question: "问题",
     send: "提问",
     stop: "停止",
     options: "选项",
     maxTokens: "上下文词元上限",
+    maxTokensPlaceholder: "默认",
     constraints: "对回答的要求，每行一条",
     constraintsPlaceholder: "请用一句话回答。",
     close: "关闭",
@@ -110,7 +118,9 @@ const WORDS = {
     continue: "继续",
     working: "正在查找……",
     stopped: "已停止。",
+    quoting: "直接摘自文档：未配置模型",
     sent: "发送证据 {sent} 词元",
+    chosen: "选取证据 {sent} 词元",
     avoided: "节省 {avoided}（{percent}%）",
     details: "发送了什么，省去了什么",
     billPart: "部分",
@@ -130,9 +140,11 @@ const WORDS = {
     promptMargin: "（安全上限：+{percent}% 余量）",
     promptReported: "；模型计得 {reported}",
     promptBeyond: "，超出安全上限：之后的提示会预留更多",
+    promptNone: "。若有模型，提示将为 {limit} 词元中的 {total}。",
     noPrompt: "没有发送任何内容：未询问模型。",
     countedBy: "按 {tokenizer} 计数。",
     sentPassages: "已发送",
+    chosenPassages: "选作证据",
     dropped: "省去 {count} 段",
     reason_below_threshold: "与问题关系不够：{count}",
     reason_budget: "放不下：{count}",
@@ -154,7 +166,9 @@ const WORDS = {
     ready: "完成",
     failed: "失败",
     remove: "删除",
+    removeNamed: "删除《{title}》",
     reallyRemove: "确定删除？",
+    reallyRemoveNamed: "确定删除《{title}》？",
     openDocument: "显示《{title}》的文本",
     chunks: "{count} 段",
     lost: "连接中断，请重新提问。",
@@ -163,6 +177,21 @@ const WORDS = {
     widgetWelcome: "请提问。每个回答都会标出所依据的句子：点击编号即可查看。",
     closeChat: "关闭对话",
     truncatedText: "只显示一部分；文档共有 {count} 个字符。",
+    // The server gives its reasons in English: these stand before them.
+    fault_corrupt_document: "文件已损坏，无法读取。",
+    fault_unreadable_file: "文件无法读取。",
+    fault_unsupported_format: "不支持这种格式。",
+    fault_encrypted_document: "文件已加密，请先去掉密码。",
+    fault_empty_document: "文件是空的，没有可用的内容。",
+    fault_no_text: "文件中没有可提取的文字。",
+    fault_too_large: "文件太大，请拆分。",
+    fault_too_many_pages: "页数太多，请拆分。",
+    fault_decompression_limit: "解压后的内容太大。",
+    fault_parser_timeout: "读取文件用时太长。",
+    fault_parser_memory: "读取文件需要的内存太多，请拆分。",
+    fault_parser_crashed: "读取文件时出错，请另存为其他格式。",
+    fault_quota_exceeded: "已超出配额。",
+    fault_overloaded: "服务器繁忙，请稍后再试。",
   },
 };
 
@@ -188,16 +217,33 @@ export function t(name, values = {}) {
   return words[form].replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
 }
 
+/** Why something failed: in the page's words where it has some, then in the server's. */
+export function reasonOf({ code, message }) {
+  if (code === undefined) return t("unreachable"); // no answer of the server: fetch itself failed
+  if (code === "lost") return t("lost");
+  return [WORDS[language][`fault_${code}`], message].filter(Boolean).join(" ");
+}
+
 export function number(value) {
   return new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en").format(value);
 }
 
-/** Write the words into every element that names one. */
+const drawings = new WeakMap(); // element → what writes its words
+
+/** Write an element's words now, and again in each language chosen while it is shown. */
+export function draw(element, write) {
+  drawings.set(element, write);
+  element.dataset.drawn = "";
+  write();
+}
+
+/** Write the words into every element that names one, or was drawn. */
 export function translate(root = document) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
   for (const element of root.querySelectorAll("[data-placeholder]")) element.placeholder = t(element.dataset.placeholder);
   for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));
+  for (const element of root.querySelectorAll("[data-drawn]")) drawings.get(element)();
 }
 
 export function switchLanguage() {
