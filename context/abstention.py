@@ -16,7 +16,7 @@ from domain.context import Context, NearestPassage
 from domain.documents import page_of
 from domain.search import Evidence, ScoredChunk
 
-MOST_PASSAGES = 3
+_MOST_PASSAGES = 3
 
 NEAREST_TITLES: dict[Language, str] = {
     "en": "Nearest passages, not an answer:",
@@ -40,8 +40,8 @@ def with_nearest(context: Context, scored: Sequence[ScoredChunk]) -> Context:
     return replace(context, nearest=nearest, abstention=context.abstention + hint)
 
 
-def nearest_passages(scored: Iterable[ScoredChunk], most: int = MOST_PASSAGES) -> tuple[NearestPassage, ...]:
-    """The best sentence of each of the `most` best documents, best first; `scored` is best first."""
+def nearest_passages(scored: Iterable[ScoredChunk]) -> tuple[NearestPassage, ...]:
+    """The best sentence of each of the three best documents, best first; `scored` is best first."""
     found: dict[str, NearestPassage] = {}
     for item in scored:
         sentences = sentences_of(item)
@@ -57,16 +57,16 @@ def nearest_passages(scored: Iterable[ScoredChunk], most: int = MOST_PASSAGES) -
             text=item.chunk.sentence_text(best.sentence),
             score=best.score,
         )
-        if len(found) == most:
+        if len(found) == _MOST_PASSAGES:
             break
     return tuple(found.values())
 
 
-def nearest_of_evidence(evidence: Iterable[Evidence], most: int = MOST_PASSAGES) -> tuple[NearestPassage, ...]:
+def nearest_of_evidence(evidence: Iterable[Evidence]) -> tuple[NearestPassage, ...]:
     """The same out of evidence that was sent, for a model that found no answer in it."""
     found: dict[str, NearestPassage] = {}
     for item in sorted(evidence, key=lambda item: -item.score):
-        if not item.sentences or item.document_id in found or len(found) == most:
+        if not item.sentences or item.document_id in found or len(found) == _MOST_PASSAGES:
             continue
         best = max(item.sentences, key=lambda one: one.score)
         found[item.document_id] = NearestPassage(

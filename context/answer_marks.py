@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from context.marks import MARKS, numbers_of
 from domain.documents import Span
 
-CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+LONGEST_INLINE = 1_000  # characters of code inside a line; a backtick that nothing closes must not hold up a stream
+INLINE = re.compile(rf"`[^`\n]{{1,{LONGEST_INLINE}}}`")
+CODE = re.compile(rf"```.*?(?:```|\Z)|{INLINE.pattern}", re.DOTALL)
 _BETWEEN_MARKS = " \t,，、;；"
 
 

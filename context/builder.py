@@ -25,7 +25,7 @@ from domain.context import Context, ContextBill
 from domain.protocols import TokenCounter
 from domain.search import Query, ScoredChunk
 
-DEFAULT_MAX_TOKENS = 1_000  # context tokens; answers rarely need a third of it, and selection stops by itself
+DEFAULT_MAX_TOKENS = 500  # context tokens; a ceiling that few questions come to, for selection stops by itself
 DEFAULT_HISTORY_TOKENS = 400
 _HISTORY_SHARE = 4  # the conversation may take a quarter of the context ceiling: evidence comes first
 _BASELINE_CHUNKS = 10  # plain top-10 is what ordinary RAG sends

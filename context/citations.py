@@ -75,7 +75,7 @@ def resolve_citations(text: str, evidence: Sequence[Evidence]) -> CitedText:
     found: dict[tuple[int, Span], Citation] = {}
     sentences: list[CitedSentence] = []
     by_sentence = _by_sentence(marked)
-    unmeant = disowned(marked.bare, [span for span, _ in by_sentence])
+    unmeant = disowned(marked.bare, [span for span, _ in by_sentence[:_MOST_SENTENCES]])
     for place, (span, groups) in enumerate(by_sentence):
         checkable = place < _MOST_SENTENCES and place not in unmeant
         citations, supported = _Sentence(marked.bare, span, groups, quotables).checked(checkable)

@@ -7,6 +7,7 @@ override backwards. And a list below "the following is false:" says of each true
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from context.turns import Turns
@@ -14,11 +15,12 @@ from context.word_classes import NEGATIONS
 from domain.documents import Span
 
 _UNSEEN = re.compile(
-    r"~~.*?~~|<!--.*?(?:-->|\Z)|<(?P<tag>del|s|strike)\b[^>]*>.*?(?:</(?P=tag)\s*>|\Z)|[\u202d\u202e].*?(?:\u202c|\n|\Z)",
+    r"~~.*?~~|<!--.*?(?:-->|\Z)|<(?P<tag>del|s|strike)\b[^>]{0,200}>.*?(?:</(?P=tag)\s*>|\Z)|[\u202d\u202e].*?(?:\u202c|\n|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _ITEM = re.compile(r"\s*(?:[-*•·]|\(?\d{1,3}[.)、）])\s*")
-_LEAD = re.compile(r"[:：]\W*\Z")
+_TAIL = re.compile(r"(?<!\W)\W*+\Z")  # the signs behind the last word
+_LONGEST_LEAD = 2_000  # characters
 
 
 def disowned(text: str, sentences: Sequence[Span]) -> frozenset[int]:
@@ -27,11 +29,12 @@ def disowned(text: str, sentences: Sequence[Span]) -> frozenset[int]:
     >>> sorted(disowned("~~Costs rose.~~ Costs fell.", [Span(0, 15), Span(15, 27)]))
     [0]
     """
-    unseen = [match.span() for match in _UNSEEN.finditer(text)]
+    starts, ends = [0], [0]
+    for match in _UNSEEN.finditer(text):
+        starts.append(match.start())
+        ends.append(match.end())
     found = {
-        place
-        for place, span in enumerate(sentences)
-        if any(start < span.end and span.start < end for start, end in unseen)
+        place for place, span in enumerate(sentences) if span.start < ends[bisect_left(starts, span.end, lo=1) - 1]
     }
     return frozenset(found | _below_denials(text, sentences))
 
@@ -42,8 +45,14 @@ def _below_denials(text: str, sentences: Sequence[Span]) -> set[int]:
     led = False
     for place in range(1, len(sentences)):
         before, own = sentences[place - 1].of(text), sentences[place].of(text)
-        leads = bool(_LEAD.search(before)) and not NEGATIONS.isdisjoint(Turns.of(before).labels)
+        leads = _announces(before) and not NEGATIONS.isdisjoint(Turns.of(before[-_LONGEST_LEAD:]).labels)
         led = leads or (led and bool(_ITEM.match(own) or _ITEM.fullmatch(before)))
         if led:
             found.add(place)
     return found
+
+
+def _announces(line: str) -> bool:
+    """Nothing but signs stands behind its last colon."""
+    tail = _TAIL.search(line)
+    return tail is not None and not {":", "："}.isdisjoint(tail[0])

@@ -101,8 +101,11 @@ def located_facts(plain: str) -> list[Located]:
     ]
     read += [Located(*number) for number in numbers_in(plain)]
     found: list[Located] = []
+    taken: set[int] = set()  # characters, so that thousands of numbers are not held against each other
     for fact in sorted(read, key=lambda fact: (fact.start - fact.end, fact.start)):
-        if all(fact.end <= other.start or other.end <= fact.start for other in found):
+        own = range(fact.start, fact.end)
+        if taken.isdisjoint(own):
+            taken.update(own)
             found.append(fact)
     return sorted(found, key=lambda fact: fact.start)
 

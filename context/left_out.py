@@ -29,6 +29,8 @@ _HAN_NEGATIONS = frozenset("不未无無非没沒")
 _NUMERIC = ("number", "date")
 _NO_ADVERBS = frozenset(map(base_form, "family supply reply assembly monopoly anomaly ally rally belly jelly".split()))
 _HAN_WORD = 2  # characters, about
+_SHORTEST_SENTENCE = 3  # words
+_ONLY = frozenset("只仅僅唯有")
 _SHORTEST_STATEMENT = 5  # words; less is a phrase, such as a name for an answer, unless it has an auxiliary
 
 
@@ -41,7 +43,7 @@ def keeps_what_is_needed(
     `has_subject` is False where the claim has its subject behind: "was signed" leaves out who signed.
     """
     first = placed[0][1]
-    if first and _belongs_to_what_precedes(claim, source, first, has_subject):
+    if first and _belongs_to_what_precedes(claim, source, (first, placed[-1][1]), has_subject):
         return False
     return not any(
         right > left + 1 and (_needed(source, left, right) or (next_ == place + 1 and _halves(source, left, right)))
@@ -55,10 +57,16 @@ def in_one_sentence(ordinals: Iterable[int], source: SourceReading) -> bool:
     return not any(unit.key in SENTENCE_ENDS for unit in source.between(places[0], places[-1]) if unit.kind == "break")
 
 
-def _belongs_to_what_precedes(claim: Sequence[Unit], source: SourceReading, first: int, has_subject: bool) -> bool:
-    """The claim opens in the middle of a phrase: "the king died" out of "the son of the king died"."""
+def _belongs_to_what_precedes(
+    claim: Sequence[Unit], source: SourceReading, stretch: tuple[int, int], has_subject: bool
+) -> bool:
+    """The claim opens in the middle of a phrase: "the king died" out of "the son of the king died".
+
+    `stretch` are the ordinals of its first and last unit in the source.
+    """
+    first, last = stretch
     small = source.between(first - 1, first)
-    states = has_subject and _is_statement(claim)
+    states = has_subject and (_is_statement(claim) or _has_the_predicate(claim, source, first, last))
     if has_subject and _is_said_by_somebody(source, first, states):
         return True
     if any(unit.kind == "break" for unit in small):
@@ -88,8 +96,28 @@ def _opens_with_subject(source: SourceReading, first: int) -> bool:
 
 def _is_statement(claim: Sequence[Unit]) -> bool:
     has_verb = any(unit.key in VERBAL and unit.kind in ("link", "filler") for unit in claim)
-    words = sum(1 / _HAN_WORD if unit.kind == "han" else 1 for unit in content_of(claim))
-    return has_verb or _opens_with_pronoun(claim) or words >= _SHORTEST_STATEMENT
+    return has_verb or _opens_with_pronoun(claim) or _words(claim) >= _SHORTEST_STATEMENT
+
+
+def _words(claim: Sequence[Unit]) -> float:
+    return sum(1 / _HAN_WORD if unit.kind == "han" else 1 for unit in content_of(claim))
+
+
+def _has_the_predicate(claim: Sequence[Unit], source: SourceReading, first: int, last: int) -> bool:
+    """It says all that the sentence says of a subject which it takes the front off: "[part-time] employees get leave".
+
+    Not where it opens with a name: the chancellor Angela Merkel is Angela Merkel. In Chinese nothing tells an adjective
+    from a subject that an answer may leave out, except behind 只有.
+    """
+    ends = last + 1 == len(source.content) or any(unit.key in SENTENCE_ENDS for unit in source.small_after(last))
+    front = source.sentence_before(first)
+    if not front:  # it opens a sentence
+        return False
+    if front[0].kind == "han":
+        narrows = front[0].key in _ONLY and not _ONLY.issuperset(unit.key for unit in front)
+    else:
+        narrows = all(unit.kind == "word" for unit in front) and source.content[first].kind != "name"
+    return ends and narrows and _words(claim) >= _SHORTEST_SENTENCE
 
 
 def _is_said_by_somebody(source: SourceReading, first: int, states: bool) -> bool:

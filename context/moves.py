@@ -21,7 +21,7 @@ def moves(claim: Sequence[Unit], placed: Placed, source: SourceReading, toggled:
     """The claim's content units in the orders that the allowed moves bring them back to."""
     size = len(placed)
     if toggled:
-        return _voice_moves(claim, placed, source)
+        return _voice_moves(claim, placed)
     moved = []
     for cut in range(1, size):
         if placed[cut][1] < placed[cut - 1][1] and _becomes_passive(claim, placed, cut, source):
@@ -46,7 +46,7 @@ def _is_phrase(claim: Sequence[Unit], placed: Placed, at: int, source: SourceRea
     return bool(said) and said <= prepositions(source.between(ordinal - 1, ordinal))
 
 
-def _voice_moves(claim: Sequence[Unit], placed: Placed, source: SourceReading) -> list[list[int]]:
+def _voice_moves(claim: Sequence[Unit], placed: Placed) -> list[list[int]]:
     """Active for passive and back: object, verb and agent change places."""
     size = len(placed)
     agent = next((at for at in range(1, size) if marked(_before(claim, placed, at), AGENT_MARKS)), None)

@@ -128,12 +128,9 @@ def numbers_in(plain: str) -> Iterator[Number]:
     ['1250', '-3']
     """
     times = list(_TIME.finditer(plain))
+    timed = {place for time in times for place in range(*time.span())}
     read = [(_time(match), match) for match in times]
-    read += [
-        (_number(match), match)
-        for match in _NUMBER.finditer(plain)
-        if not any(time.start() <= match.start() < time.end() for time in times)
-    ]
+    read += [(_number(match), match) for match in _NUMBER.finditer(plain) if match.start() not in timed]
     read += [(_word_number(match), match) for match in _WORD_NUMBER.finditer(plain)]
     read += [(_han_fact(match), match) for match in _HAN_NUMBER.finditer(plain)]
     for fact, match in read:

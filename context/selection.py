@@ -8,8 +8,12 @@ over, a shorter one behind it may still fit.
 A sentence torn from its place can be unreadable, so four kinds of glue are bought when they are cheap: the sentence
 before one that opens with a pronoun or a connective, the single short sentence between two that were taken, the header
 row of a table, and the rest of a fenced block of code. What is already said (the same span, or the same words, numbers
-and names) is not bought twice; nor can what is said over and over crowd out the one that says otherwise
-(`copies.py`).
+and names) is not bought twice.
+
+Nor is what is said many times truer for it. The mass is shared out among all sentences, so fifty copies of one would
+leave next to nothing to a sentence that says otherwise; and copies that differ in a number are each sent, for each may
+be the one that is right. So of sentences that say nearly the same (`domain/near_copies.py`) the first three are like
+any other; further ones, the crowd, take no mass, and their turn comes last.
 """
 
 from __future__ import annotations
@@ -18,12 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from context.budget import TokenBudget
-from context.copies import are_crowd
 from context.picking import Picking, Place
 from context.selection_policy import SelectionPolicy
 from context.templates import Wording
 from domain.context import Dropped
 from domain.documents import Chunk
+from domain.near_copies import CopyGroups
 from domain.search import Evidence, ScoredChunk, ScoredSentence
 
 _LEAST_SHARE = 0.1  # of the best score: the copies of what is weaker take next to nothing from anybody
@@ -74,7 +78,8 @@ class EvidenceSelector:
 
         least = _LEAST_SHARE * max((one.score for own in sentences for one in own), default=0.0)
         heard = [at for at in places if sentences[at[0]][at[1]].score >= least]
-        crowd = frozenset(at for at, is_crowd in zip(heard, are_crowd(map(text_of, heard)), strict=True) if is_crowd)
+        groups = CopyGroups()
+        crowd = frozenset(at for at in heard if groups.crowds(text_of(at)))
         found = worth(places)
         if crowd:  # each sentence beside the others as if they had no copies
             repeating = {index for index, _ in crowd}

@@ -2,7 +2,8 @@
 
 A copy is supported. Anything else must be a reading of the quote: every word, name, number and date of the claim stands
 in it, in its order or in one that means the same (context/reading.py), with what it belongs to (context/left_out.py);
-numbers keep their value, currency, unit and period, ranges both ends (context/facts.py, measures.py, ranges.py);
+numbers keep their value, currency, unit and period, ranges both ends (context/facts.py, measures.py, ranges.py), items
+of a list their labels (context/list_labels.py);
 passages in quotation marks stand in it word for word; and no word that one side negates, limits or reverses is stated
 by the other (context/contradiction.py). A question says nothing. Title and headings may lend the claim its opening, a
 table's header the names of its columns.
@@ -20,6 +21,7 @@ from operator import or_
 from context.contradiction import Stance
 from context.facts import Fact, facts_of, scaled, years_of
 from context.language import normalise
+from context.list_labels import ListLabels
 from context.marks import MARKS, neutralise_marks
 from context.measures import Measures
 from context.ranges import Ranges
@@ -72,6 +74,10 @@ class Claim:
     @cached_property
     def ranges(self) -> Ranges:
         return Ranges(self.text)
+
+    @cached_property
+    def labels(self) -> ListLabels:
+        return ListLabels.of(self.text)
 
     @cached_property
     def stance(self) -> Stance:
@@ -136,6 +142,10 @@ class Source:
         return Ranges(self.quote)
 
     @cached_property
+    def labels(self) -> ListLabels:
+        return ListLabels.of(self.quote)
+
+    @cached_property
     def stance(self) -> Stance:
         return Stance.of(self.quote, frozenset(unit.key for unit in self.reading.units))
 
@@ -166,6 +176,7 @@ def supports(claim: Claim, source: Source) -> bool:
         _is_read_in(claim, source)
         and strict_parts_hold(claim, [source])
         and not claim.ranges.cut_from(source.ranges)
+        and not claim.labels.exchanged_from(source.labels)
         and not claim.stance.contradicts(source.stance)
     )
 

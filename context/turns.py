@@ -85,6 +85,8 @@ class Turns:
         """True when these words repeat what the source negates, limits or makes depend on something, without that."""
         said = self.by_label()
         for label, scopes in source.by_label().items():
+            if label == "only" and not said.get(label) and any(map(self._widens, scopes)):
+                return True
             if label not in DROPPABLE and self._drops(label, scopes, said.get(label, ())):
                 return True
         return False
@@ -102,6 +104,10 @@ class Turns:
                     return True
                 free.remove(match)
         return False
+
+    def _widens(self, words: Words) -> bool:
+        """These words leave out what "only" stands before and keep what it narrows: "only [full-time] employees"."""
+        return len(words) > 1 and words[0] not in self.tokens and words[1] in self.tokens
 
     def by_label(self) -> dict[str, list[Words]]:
         """What each class of words bears on, once for each time that it stands there."""

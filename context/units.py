@@ -98,10 +98,10 @@ def units_of(text: str) -> tuple[Unit, ...]:
     """
     found: list[Unit] = []
     plain = compatible(text).replace("\u2019", "'")
-    codes = [(match.start(), match.end()) for match in _CODE.finditer(plain)]
+    coded = {place for match in _CODE.finditer(plain) for place in range(*match.span())}
     position = 0
     for fact in located_facts(plain):
-        within_code = any(start < fact.end and fact.start < end for start, end in codes) and not fact.is_date
+        within_code = not fact.is_date and not coded.isdisjoint(range(fact.start, fact.end))
         if fact.start < position or within_code:
             continue
         found.extend(_words(plain, position, fact.start))

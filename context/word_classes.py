@@ -28,17 +28,24 @@ _CLASSES = {
     "before": r"\bbefore\b|\bprior to\b|之前|以前",
     "after": r"\bafter\b|之[后後]|以[后後]",
     "until": r"\buntil\b|\btill\b|为止",
-    "if": r"\bif\b|\bprovided that\b|\bas long as\b|\bin case\b|如果|假如|倘若|只要|(?<![\u3400-\u9fff])若(?!干)",
-    "unless": r"\bunless\b|除非",
+    "if": r"\bif\b|\bprovid(?:ed|ing) that\b|(?:\A|(?<=[,;] ))provided\b|\b(?:as|so) long as\b"
+    r"|\bin (?:the event|case)\b|\bon condition that\b|\bwhenever\b"
+    r"|\A(?:should (?:the|an?|it|he|she|they|we|you|any)\b"
+    r"|(?:had|were)\b(?=[^?,]{1,120},[^?]{1,80}?\b(?:would|could|might)\b))"
+    r"|如果|假[如若]|假[设設]|倘[若使]|一旦|只要|(?<![\u3400-\u9fff])若(?!干)"
+    r"|的(?=[，,][^。；]{0,12}(?:[应應][当當]|必[须須]|不得|可以|[将將会會处處]))",  # "房客迟交房租的，房东将……"
+    "unless": r"\bunless\b|除非|未[经經]",
+    "whether": r"\bwhether\b|是否",
     "except": r"\bexcept\w*|\bexclud\w*|\bexclusive of\b|\bother than\b|\bapart from\b"
-    r"|不包括|不[包]?含|除(?!此)了?(?=[^，。；]{1,20}[外，][^。；]{0,20}?[都均皆])",
+    r"|\b(?:all|every\w*|any\w*|no ?one|nobody|nothing|none)(?: \w+)? but\b"
+    r"|不包括|不[包]?含|除(?!此)了?(?=[^，。；]{1,20}[外，][^。；]{0,20}?(?:[都均皆没沒]|[无無]人|不[得能可会會]))",
     "include": r"\binclud\w*|\binclusive\b|包括|包含",
     "all": r"\b(?:all|every|each|everyone|everybody|everything|always|whole)\b|\bentire\w*"
     r"|全部|所有|全[体體]|一切|[总總]是",
     "some": r"\b(?:some|certain|several|part(?:ly|ially)|sometimes|occasionally)\b|部分|有些|一些|有[时時]|某些",
     "most": r"\b(?:most|mostly|mainly|majority)\b|大多|多数|多數|主要",
     "many": r"\bmany\b|许多|許多|很多",
-    "few": r"\bfew\b|少数|少數",
+    "few": r"\bfew\b|(?<!\ba )\blittle\b|少数|少數",
     "or": r"\bor\b|(?<!间)或(?![许許])者?",
     "may": r"\bmay\b(?!,? \d)(?<!\bin may)(?<!\bof may)(?!(?<=\d may)(?:[,.;:)]|\Z| (?:and|to|until)\b))|\bcan\b"
     r"|可以|(?<![许許认认不])可(?![能靠见見爱愛怕口观觀惜])",
@@ -50,19 +57,21 @@ _CLASSES = {
     r"|\bappear(?:s|ed)? to\b|可能|也许|也許|或许|或許|似乎|疑似",
     "claimed": r"\b(?:claim(?:s|ed|ing)?|believ\w+|think|thinks|thought|argu(?:e|es|ed|ing)|suspect\w*|expect\w*"
     r"|intend\w*|plan(?:s|ned)? to|hop(?:e|es|ed) to|attempt\w* to|tr(?:y|ies|ied) to|propos\w+|predict\w*"
-    r"|former(?:ly)?)\b"
+    r"|former(?:ly)?|wish(?:es|ed)?|dream(?:s|t|ed)?|imagin\w+|doubt(?:s|ed)?|pretend\w*|unclear)\b"
     r"|认为|認為|相信|声称|聲稱|怀疑|懷疑|预计|預計|计划|計劃|打算|希望|试图|試圖",
     "only": r"\b(?:only|solely|exclusively|merely)\b|[只仅僅]|唯一",
     "advance": r"\bin advance\b|\bbeforehand\b|\bup-?front\b|[预預]付|提前|[预預]先",
     "arrears": r"\bin arrears?\b|\barrears\b|[后後]付|事[后後]",
     "false": r"\bfalse\w*|\buntrue\b|\bincorrect\w*|\bwrong\w*|\bmyth\b|\blies?\b|\bhoax\b"
     r"|不[实實]|[虚虛]假|[错錯][误誤]|假的",
-    "alleged": r"\balleg\w+|\bsuppos\w+|\brumou?r\w*|据[说称]|據[說稱]",
-    "hardly": r"\b(?:hardly|scarcely|barely|rarely|seldom)\b|很少|[难難]以",
+    "alleged": r"\balleg\w+|\bsuppos\w+|\brumou?r\w*|\b(?:reported|purported)ly\b"
+    r"|[据網网][说称傳传稱說]|據[說稱傳]|[谣謠传傳]言|[误誤]以[为為]",
+    "hardly": r"\b(?:hardly|scarcely|barely|rarely|seldom)\b|很少|[鲜鮮罕]有|[极極甚]少|[难難]以",
     "deny": r"\bden(?:y|ies|ied|ying|ial)\b|\bdisput\w*|否[认認]",
     "refuse": r"\brefus\w+|\breject\w*|\bdeclin\w+ to\b|拒[绝絕]",
     "fail": r"\bfail\w*|\bavoid\w*|\bceas\w+|\bstop(?:s|ped)?\b|\bforg[eo]t\w*|\black\w*|停止|[缺]乏",
-    "not": r"≠|n't\b|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
+    "not": r"≠|\banything but\b|n't\b"
+    r"|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
     r"|[从從]不|[从從]未|[没沒]有|[并並][不未]|[不没沒未无無勿]|非(?!洲)",
 }
 TURNING = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))

@@ -48,7 +48,10 @@ class DocumentStore(Protocol):
         ...
 
     def record_failure(self, collection: str, document_id: str, source: str, error: ErrorInfo) -> None:
-        """Note that the newest version of a source failed; a live older version stays as it is."""
+        """Note that the newest version of a source failed; a live older version stays as it is.
+
+        Raises QuotaExceeded where the source is new and its tenant may not have another document.
+        """
         ...
 
     def delete(self, document_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:

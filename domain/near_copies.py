@@ -12,8 +12,9 @@ only true one; they are told apart here to be counted together, and up to three 
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-COUNTED_COPIES = 3  # as many as a reader needs to see that several documents say so
+_COUNTED_COPIES = 3  # as many as a reader needs to see that several documents say so
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _UNIT = re.compile(rf"[{_HAN}]|[^\W\d_{_HAN}]+")
@@ -26,11 +27,18 @@ Shingles = frozenset[tuple[str, str, str]]
 
 
 class CopyGroups:
-    """Numbers the groups of near-copies among the texts that it is shown."""
+    """Numbers the groups of near-copies among the texts that it is shown, and counts those that crowd out others."""
 
     def __init__(self) -> None:
         self._firsts: list[Shingles] = []
         self._seen: set[tuple[str, str, str]] = set()
+        self._shown: Counter[int] = Counter()
+
+    def crowds(self, text: str) -> bool:
+        """Count a text; True where three of its group were counted before it."""
+        group = self.group_of(text)
+        self._shown[group] += 1
+        return self._shown[group] > _COUNTED_COPIES
 
     def group_of(self, text: str) -> int:
         """The group of a text: that of the text it is a near-copy of, the first such one; else a new group."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from domain.document_store import DocumentStore
 from domain.documents import Chunk, Document, document_id
-from domain.errors import NotFound, StorageError
+from domain.errors import NotFound, QuotaExceeded, StorageError
 from domain.jobs import DocumentOutcome, DocumentStatus, ErrorInfo
 from domain.search import FloatArray
 from ingestion.embedding import EncodedDocument
@@ -75,6 +75,8 @@ class Committer:
                 self._store.record_failure(self._collection, own_id, source, error)
         except _ENDS_THE_RUN:
             raise
+        except QuotaExceeded:  # no room for the note either
+            return DocumentOutcome(None, source, DocumentStatus.FAILED, error=error)
         except Exception:
             log.exception("The failure of %r could not be recorded.", source)
             return DocumentOutcome(None, source, DocumentStatus.FAILED, error=error)

@@ -7,9 +7,7 @@ them may be the one with the right number: they come along on top, as many again
 
 from __future__ import annotations
 
-from collections import Counter
-
-from domain.near_copies import COUNTED_COPIES, CopyGroups
+from domain.near_copies import CopyGroups
 from domain.search import StoredChunk
 
 
@@ -20,7 +18,6 @@ class Places:
         self.kept: list[StoredChunk] = []
         self._size, self._taken = size, 0
         self._groups = CopyGroups()
-        self._copies: Counter[int] = Counter()
 
     @property
     def free(self) -> int:
@@ -30,9 +27,7 @@ class Places:
         """Keep the chunk if there is room; False once every place is taken."""
         if not self.free:
             return False
-        group = self._groups.group_of(chunk.chunk.text)
-        self._copies[group] += 1
-        if self._copies[group] <= COUNTED_COPIES:
+        if not self._groups.crowds(chunk.chunk.text):
             self._taken += 1
             self.kept.append(chunk)
         elif len(self.kept) - self._taken < self._size:

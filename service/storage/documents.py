@@ -81,11 +81,15 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
             return generation, _swap_chunks(connection, owner.id, number, generation, rows)
 
     def record_failure(self, collection: str, document_id: str, source: str, error: ErrorInfo) -> None:
-        """Note that the newest version of a source failed; a live older version stays as it is. Raises NotFound."""
+        """Note that the newest version of a source failed; a live older version stays as it is.
+
+        Raises NotFound, and what `_check_row` raises.
+        """
         with self._database.write() as connection:
             owner = self._locked(connection, collection)
             number = self._known(connection, owner, document_id, source)
             if number is None:
+                self._check_row(connection)
                 self._insert(connection, owner, document_id, failed_row(source, error))
             else:
                 values = {"error_code": error.code, "error_message": error.message, "updated_at": now()}
@@ -169,6 +173,9 @@ class SqlDocumentStore(SqlCollections, SqlChunks):
 
     def _check_room(self, connection: Connection, document: Document) -> None:
         """Raise where the transaction may not store the document: a store with limits says when."""
+
+    def _check_row(self, connection: Connection) -> None:
+        """The same for the row of a document that failed and was not known before."""
 
     def _put(self, connection: Connection, owner: Row[Any], document: Document, chunk_count: int) -> int:
         """Write the document's own row and its metadata entries; its number."""

@@ -17,7 +17,8 @@ from service.storage.usage import stored_of
 class LimitedDocumentStore(SqlDocumentStore):
     """Checks each document before it is written: only then is the length of its text known.
 
-    `replace` raises QuotaExceeded where the tenant's quota has no room, and the old version stays.
+    `replace` raises QuotaExceeded where the tenant's quota has no room, and the old version stays; so does
+    `record_failure`, for a document that failed is one too, and nobody may write rows without end by failing.
     """
 
     def _check_room(self, connection: Connection, document: Document) -> None:
@@ -33,6 +34,12 @@ class LimitedDocumentStore(SqlDocumentStore):
         count, characters = stored_of(connection, self._tenant)
         known = before is not None
         check_stored(limits, count - known, characters - (before or 0), added_characters=len(document.text))
+
+    def _check_row(self, connection: Connection) -> None:
+        if self._limits(connection).documents is None:
+            return
+        most = self._limits(connection, held=True).documents
+        check_stored(Limits(documents=most), *stored_of(connection, self._tenant))
 
     def _limits(self, connection: Connection, held: bool = False) -> Limits:
         statement = select(tenants.c.limits).where(tenants.c.id == self._tenant)

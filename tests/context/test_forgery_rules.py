@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
+from context.answer_sentences import clauses_in
 from context.citations import resolve_citations
 from context.disowned import disowned
-from context.facts import facts_of
+from context.facts import facts_of, located_facts
+from context.list_labels import ListLabels
 from context.ranges import Ranges
+from context.units import units_of
 from domain.documents import Span
 from tests.context.context_examples import evidence
 
@@ -206,3 +211,108 @@ def test_two_sentences_joined_by_a_conjunction_are_read_each_as_a_whole() -> Non
     first, second = "Costs rose in May, June and July", "Anna signed the lease, the annex and the inventory"
     source = evidence(f"{second}.\nNothing else happened.\n{first}.")
     assert resolve_citations(f"{first}, and {second} [1].", [source]).sentences[0].supported
+
+
+UNSAID = [
+    ("Employees get leave", "Only full-time employees get leave."),
+    ("Employees get leave", "Part-time employees get leave."),
+    ("The landlord charges a fee", "Should the tenant pay late, the landlord charges a fee."),
+    ("The landlord may enter", "Provided the tenant agrees, the landlord may enter."),
+    ("The bank had closed", "Had the bank closed, the firm would have failed."),
+    ("Interns get leave", "All employees but interns get leave."),
+    ("Ben signed the lease", "Everyone but Ben signed the lease."),
+    ("The drug cures cancer", "It remains unclear whether the drug cures cancer."),
+    ("Ben signed the lease", "Anna asked whether Ben signed the lease."),
+    ("Ben signed the lease", "Anna wished that Ben signed the lease."),
+    ("Ben signed the lease", "Ben reportedly signed the lease."),
+    ("The drug is safe", "The drug is anything but safe."),
+    ("Snow fell in March", "Little snow fell in March."),
+    ("银行在五月关闭", "谣言称银行在五月关闭。"),
+    ("銀行在五月關閉", "謠言稱銀行在五月關閉。"),
+    ("银行在五月关闭", "网传银行在五月关闭。"),
+    ("银行在五月关闭", "假设银行在五月关闭。"),
+    ("员工享有年假", "鲜有员工享有年假。"),
+    ("员工享有年假", "只有全职员工享有年假。"),
+    ("没有人享有年假", "除经理以外，没有人享有年假。"),
+    ("房东将收取费用", "一旦房客迟交房租，房东将收取费用。"),
+    ("房东将收取费用", "房客迟交房租的，房东将收取费用。"),
+    ("房客不得养狗", "未经房东同意，房客不得养狗。"),
+]
+
+
+@pytest.mark.parametrize(("claim", "source"), UNSAID)
+def test_what_is_denied_doubted_or_only_said_of_some_is_no_statement(claim: str, source: str) -> None:
+    assert not verdict(claim, source)
+    assert verdict(source[:-1], source)
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
+    [
+        ("Directors get a company car", "Only directors get a company car."),
+        ("经理享有年假", "只有经理享有年假。"),
+        ("Merkel visited Ulm", "Chancellor Merkel visited Ulm."),
+        ("Acme Ulm Works", "Anna founded Acme Ulm Works."),
+        ("昨天签署了租房合同", "小王昨天签署了租房合同。"),
+        ("The bank was founded in 1900 and had a branch", "The bank was founded in 1900 and had a branch."),
+        ("It rose in 2021", "Only the rent was kept; it rose in 2021."),
+        ("Costs were kept down", "It rained. Costs were kept down."),
+        ("Directors get leave", "It is said in the handbook. They agree. Directors get leave."),
+    ],
+)
+def test_what_holds_of_these_and_no_others_holds_of_these(claim: str, source: str) -> None:
+    assert verdict(claim, source)
+
+
+LISTS = [
+    (
+        "The steps are: (1) lock the door, (2) call the guard, (3) leave the house.",
+        "(2) Lock the door",
+        "(2) Call the guard",
+    ),
+    ("(a) Lock the door; (b) call the guard; (c) leave the house.", "(b) Leave the house", "(b) Call the guard"),
+    ("Bring i) the signed lease; ii) a valid passport.", "ii) the signed lease", "ii) a valid passport"),
+    ("① 锁好大门；② 呼叫保安；③ 离开房屋。", "②锁好大门", "②呼叫保安"),
+    ("（1）锁好大门；（2）呼叫保安。", "（2）锁好大门；（1）呼叫保安", "（1）锁好大门；（2）呼叫保安"),
+    ("（一）锁好大门；（二）呼叫保安。", "（二）锁好大门", "（二）呼叫保安"),
+]
+
+
+@pytest.mark.parametrize(("source", "exchanged", "kept"), LISTS)
+def test_an_item_of_a_list_keeps_its_label_or_has_none(source: str, exchanged: str, kept: str) -> None:
+    assert not verdict(exchanged, source)
+    assert verdict(kept, source)
+
+
+def test_signs_in_brackets_that_do_not_follow_each_other_make_no_list() -> None:
+    labels = ListLabels.of("Net loss (12) in 2020 and (17) in 2021")
+    assert not labels.is_list
+    assert not ListLabels.of("(17) in 2020").exchanged_from(labels)
+    assert ListLabels.of("(13) in 2020").exchanged_from(ListLabels.of("(12) in 2020, (13) in 2021"))
+
+
+HUGE = 200_000  # characters: what took time by its square would take hours
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["=\n", "!", "a:!!", "a:\n", "<del ", "~~a~~. ", " ", "\n", "(1)(2)(3)", "[", "1,", ": ", "7", "字"],
+    ids=repr,
+)
+def test_an_answer_of_one_thing_over_and_over_is_read_to_its_end(answer: str) -> None:
+    text = "The rent is 840 pounds [1]. Costs" + answer * (HUGE // len(answer)) + "b."
+    cited = resolve_citations(text, [evidence("The rent is 840 pounds.")])
+    assert cited.sentences[0].supported is True
+    assert cited.text[-2:] == "b."
+
+
+@pytest.mark.parametrize("signs", ["(1)(2)(3)", "1-", "2020-01-02 ", "1,", "A-1 "])
+def test_evidence_of_numbers_over_and_over_is_read_to_its_end(signs: str) -> None:
+    facts = located_facts(signs * (HUGE // 20 // len(signs)))
+    assert all(left.end <= right.start for left, right in pairwise(facts))
+    assert units_of(signs * (HUGE // 20 // len(signs)))
+
+
+def test_blanks_between_clauses_part_them_however_many_they_are() -> None:
+    text = "Anna paid the rent" + " " * HUGE + "Ben" + " " * HUGE + "and Ben signed the lease"
+    assert [span.of(text)[-5:] for span in clauses_in(text)] == ["  Ben", "lease"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.answer_marks import read_marks
+from context.answer_marks import LONGEST_INLINE, read_marks
 from context.mark_stream import MarkStream
 
 PIECES = st.sampled_from(
@@ -72,3 +72,18 @@ def test_a_long_block_of_code_streams_while_it_is_written() -> None:
 
 def test_a_bracket_that_is_no_mark_is_given_back() -> None:
     assert "".join(streamed(["see [the ", "annex] and [", "unfinished"])) == "see [the annex] and [unfinished"
+
+
+@pytest.mark.parametrize("held", ["`" + "a" * 200_000, "a" + " " * 200_000, "[" * 200_000, "`a " * 60_000], ids=len)
+def test_what_never_ends_is_shown_all_the_same(held: str) -> None:
+    """Read anew with each part, it would take hours: an open backtick, blanks, brackets."""
+    parts = streamed([held[at : at + 4] for at in range(0, len(held), 4)])
+    assert "".join(parts) == held
+
+
+def test_a_backtick_that_nothing_closes_holds_back_no_more_than_the_longest_code_of_a_line() -> None:
+    stream = MarkStream([1])
+    shown = "".join(stream.feed("word ") for _ in range(100)) + stream.feed("`")
+    shown += "".join(stream.feed("word ") for _ in range(300))
+    assert len(shown) > 100 * 5 + 300 * 5 - LONGEST_INLINE
+    assert stream.feed("[7] and [1].").endswith("and [1].")  # no code: the marks behind it are marks

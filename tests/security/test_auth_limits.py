@@ -573,3 +573,17 @@ def test_c5_a_tenant_stores_no_more_documents_and_characters_than_it_may(tmp_pat
         assert "retry-after" in refused.headers
         other = place.client(place.key("large", "write")).post("/v1/documents", json={"text": "One.", "title": "T"})
         assert other.status_code == 202
+
+
+def test_c5_documents_that_fail_take_places_too_and_no_more_than_there_are(tmp_path):
+    """Else whoever has used up a quota writes rows without end by sending what cannot be read."""
+    with installation(tmp_path) as place:
+        place.store.limit("small", Limits(documents=2))
+        engine = place.server.tenants.engine_of("small")
+        assert engine.ingest_text(LEASE, source="lease").error is None
+        failed = [engine.ingest_bytes(b"\x00\x01", f"{number}.pdf", source=f"{number}.pdf") for number in range(4)]
+        assert [outcome.id is None for outcome in failed] == [False, True, True, True]
+        assert "quota_exceeded" not in {outcome.error.code for outcome in failed}  # each says why it could not be read
+        assert SqlUsage(place.store._database, "small").stored()[0] == 2
+        assert engine.ingest_bytes(b"\x00\x02", "lease.pdf", source="lease").id is not None  # known, so no new place
+        assert len(engine.list_documents()) == 2
