@@ -45,7 +45,7 @@ _OWN_DIGEST = "manifest_sha256"
 class ScorerWeights:
     """See the module. `adapter` is the encoder's, None for an encoder as it came; `digest` names the file, "" for none.
 
-    `levels` None: the thresholds of the settings suit these scores, unless they are not `scaled`, which means that only
+    `levels` None: those of `SelectionPolicy` suit these scores, unless they are not `scaled`, which means that only
     their order is to be believed. `about` is the manifest.
     """
 

@@ -6,9 +6,9 @@ the lease that it holds a job by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from domain.batches import BatchInfo, BatchItem, ItemResult, NewBatch
 from domain.jobs import ErrorInfo, Job, NewJob, Receipt, Turn
@@ -16,8 +16,6 @@ from domain.jobs import ErrorInfo, Job, NewJob, Receipt, Turn
 
 class JobQueue(Protocol):
     """One tenant's durable jobs: a job that was acknowledged survives a kill of the process."""
-
-    def enqueue(self, kind: str, payload: Mapping[str, Any], blob: bytes | None = None) -> Job: ...
 
     def submit(self, jobs: Sequence[NewJob], receipt: Receipt | None = None) -> Receipt | None:
         """Commit all jobs together with the receipt, or none of them. Where an equal receipt is there already, nothing

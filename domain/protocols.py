@@ -193,7 +193,3 @@ class Generator(Protocol):
 
 class ContextBuilder(Protocol):
     def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context: ...
-
-
-class Retriever(Protocol):
-    def search(self, query: Query, k: int) -> list[Candidate]: ...

@@ -45,15 +45,15 @@ class Call:
         self._answer = answer
         self._attempt = attempt
         self._give_up_at = give_up_at
-        self._patience = asyncio.timeout(None)
+        self._deadline = asyncio.timeout(None)
         self._opened: Any = None  # a connection that is not yet httpcore's to close
 
     async def make(self, client: httpx.AsyncClient, body: Mapping[str, Any], connect_seconds: float) -> Failure | None:
         """None when it was answered. Raises GenerationError for what broke after the first token."""
         self._answer.add_listener(self._alive)
-        self._patience = asyncio.timeout(connect_seconds)
+        self._deadline = asyncio.timeout(connect_seconds)
         try:
-            async with self._patience:
+            async with self._deadline:
                 failure = await self._post(client, body, httpx.Timeout(None, connect=connect_seconds))
         except TimeoutError:
             failure = Failure(self._no_first_token() if self.connected else self._unreachable(), up=False)
@@ -94,10 +94,10 @@ class Call:
     def _is_connected(self) -> None:
         if not self.connected:
             self.connected = True
-            self._patience.reschedule(self._give_up_at)
+            self._deadline.reschedule(self._give_up_at)
 
     def _alive(self) -> None:
-        self._patience.reschedule(None)
+        self._deadline.reschedule(None)
         self._endpoint.breaker.success()
 
     def _refusal(self, reply: httpx.Response, said: str) -> Failure:

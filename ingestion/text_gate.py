@@ -64,10 +64,6 @@ class CleanText:
     text: str
     removed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def removed_total(self) -> int:
-        return sum(self.removed.values())
-
 
 def clean(text: str) -> CleanText:
     r"""Normalise a text to NFC and `\n`, and remove invisible characters; clean text comes back equal.

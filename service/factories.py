@@ -77,7 +77,7 @@ def lexical_index_factory(settings: Settings) -> Callable[[], LexicalIndex]:
     def memory() -> LexicalIndex:
         from retrieval.lexical.memory import MemoryLexicalIndex
 
-        return MemoryLexicalIndex()
+        return MemoryLexicalIndex(analyzer.get())
 
     return resolve("lexical_index", settings.retrieval.lexical_index, {"tantivy": tantivy, "memory": memory})
 

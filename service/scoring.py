@@ -1,6 +1,6 @@
 """Which scoring a collection's questions get: the configured reranker, as a calibration run found it best.
 
-    no calibration                 the reranker, with the thresholds of the settings
+    no calibration                 the reranker, with the default thresholds: those of its weights
     calibration, attention on      the reranker, its sentence scores turned into chances, the fitted thresholds
     calibration, attention off     the retriever's fused order: on this corpus the reranker did not help
     calibration of other parts     as if there were none, until the collection is calibrated again
@@ -167,7 +167,7 @@ class CollectionScoring:
             self._known.pop(collection, None)
 
     def reset(self, collection: str) -> bool:
-        """Go back to the thresholds of the settings; False where the collection was not calibrated."""
+        """Go back to the default thresholds; False where the collection was not calibrated."""
         with self._lock:
             self._known.pop(collection, None)
             return self._store.remove(collection)

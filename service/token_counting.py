@@ -92,7 +92,7 @@ def _named(choice: Path, rank_folders: tuple[Path, ...]) -> Callable[[], TokenCo
     file = choice / _FILE if choice.is_dir() else choice
     if file.is_file():
         return (lambda: _of_file(file)) if file.suffix == ".json" else (lambda: _of_rank_file(file))
-    if not choice.suffix == ".json" and _HUB_NAME.fullmatch(name) and not choice.is_dir():
+    if choice.suffix != ".json" and _HUB_NAME.fullmatch(name) and not choice.is_dir():
         return lambda: _of_file(_cached(name) or _fetched(name), name.rpartition("/")[2])
     raise ConfigurationError(
         f"context.tokenizer names {name!r}, which is not a file; give a {_FILE}, a folder that holds one, "

@@ -63,13 +63,10 @@ def cells_of(text: str) -> list[str]:
     >>> cells_of("Net income $ 5,363 $ 4,869")
     ['$5,363', '$4,869']
     """
-    tokens = _SPACE_BEFORE_CELL.sub(lambda match: match.group(1) or match.group().strip(), text).split()
+    tokens = _tokens(text)
     cells: list[str] = []
     while tokens and _CELL.match(tokens[-1]):
         cells.append(tokens.pop())
-    while cells and not _DIGIT_CELL.match(cells[-1]):  # "Net sales - 5 3": a dash or "x" in front belongs to the label
-        cells.pop() if len(cells) > 1 and not any(_DIGIT_CELL.match(cell) for cell in cells) else None
-        break
     return cells[::-1] if any(_DIGIT_CELL.match(cell) for cell in cells) else []
 
 
@@ -190,6 +187,9 @@ def _pop_labels(lines: list[str]) -> list[str]:
 
 def _is_bare(text: str) -> bool:
     """True for a line of numbers without a label."""
-    return (
-        len(cells_of(text)) == len(_SPACE_BEFORE_CELL.sub(lambda m: m.group(1) or m.group().strip(), text).split()) >= 2
-    )
+    return len(cells_of(text)) == len(_tokens(text)) >= 2
+
+
+def _tokens(text: str) -> list[str]:
+    """The words of a line, a currency or percent sign joined to its number."""
+    return _SPACE_BEFORE_CELL.sub(lambda match: match.group(1) or match.group().strip(), text).split()

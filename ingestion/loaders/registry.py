@@ -45,6 +45,22 @@ _ZIP_MEMBERS = (
 _ODS = "application/vnd.oasis.opendocument.spreadsheet"
 _XLS = "application/vnd.ms-excel"
 _ZIP = "application/zip"
+# Formats whose first bytes no text begins with, whatever its encoding: refused even where nothing but text follows.
+# Those that begin with letters (GIF89a, RIFF) are told from text by the bytes behind them.
+_NEVER_TEXT = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x1f\x8b\x08", "application/gzip"),
+    (b"\x1f\x9d", "application/x-compress"),
+    (b"BZh91AY&SY", "application/x-bzip2"),
+    (b"(\xb5/\xfd", "application/zstd"),
+    (b"\x04\x22\x4d\x18", "application/x-lz4"),
+    (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (b"Rar!\x1a\x07", "application/vnd.rar"),
+    (b"\x7fELF", "application/x-elf"),
+    (b"\x1aE\xdf\xa3", "video/x-matroska"),
+    (b"\x89HDF\r\n\x1a\n", "application/x-hdf5"),
+)
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLD_FORMATS = {"WordDocument": ".doc", "PowerPoint Document": ".ppt"}
 _HTML_START = re.compile(
@@ -73,7 +89,6 @@ class LoaderRegistry:
     """Chooses a loader and runs it. Of two loaders for one format the later one wins, so callers append their own."""
 
     def __init__(self, loaders: Sequence[DocumentLoader]) -> None:
-        self._loaders = tuple(loaders)
         self._by_type = {media_type: loader for loader in loaders for media_type in loader.media_types}
         self._by_extension = {extension: loader for loader in loaders for extension in loader.extensions}
 
@@ -99,22 +114,18 @@ class LoaderRegistry:
         extension = PurePosixPath(name.replace("\\", "/")).suffix.lower()
         found = sniff(data, extension)
         named = self._by_extension.get(extension)
+        is_text = _signed_as(data) is None and looks_like_text(data)
         if found in self._by_type:
             return self._by_type[found]
-        if (
-            found is None
-            and named is not None
-            and not _SIGNED_TYPES.intersection(named.media_types)
-            and not looks_like_text(data)
-        ):
+        if found is None and named is not None and not _SIGNED_TYPES.intersection(named.media_types) and not is_text:
             return named  # a format of the caller's own
-        if found is not None or not looks_like_text(data):
-            raise _unsupported(data, name, found)
+        if found is not None or not is_text:
+            raise _unsupported(data, found)
         claimed = self._by_type.get((media_type or "").partition(";")[0].strip().lower())
         for loader in (named, claimed, self._by_type.get(PLAIN)):
             if loader is not None and not _SIGNED_TYPES.intersection(loader.media_types):
                 return loader
-        raise _unsupported(data, name, found)
+        raise _unsupported(data, found)
 
 
 def default_loaders() -> tuple[DocumentLoader, ...]:
@@ -142,7 +153,7 @@ def sniff(data: bytes, extension: str = "") -> str | None:
     if b"%PDF-" in data[:1024]:
         return PDF
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip_type(data, extension)
+        return _zip_type(data)
     if data.startswith(_OLE_MAGIC):
         return _ole_type(data)
     if data.startswith(b"{\\rtf"):
@@ -155,7 +166,7 @@ def sniff(data: bytes, extension: str = "") -> str | None:
     return None
 
 
-def _zip_type(data: bytes, extension: str) -> str:
+def _zip_type(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = set(archive.namelist()[:5000])
@@ -203,12 +214,17 @@ def _run(loader: DocumentLoader, data: bytes, name: str) -> LoadedDocument:
         ) from error
 
 
-def _unsupported(data: bytes, name: str, found: str | None) -> LoadError:
-    kind = found or _guess(data) or "unknown"
+def _unsupported(data: bytes, found: str | None) -> LoadError:
+    kind = found or _signed_as(data) or _guess(data) or "unknown"
     return LoadError(
         f"Files of this kind ({kind}) are not read; convert the content to PDF, DOCX, HTML or plain text.",
         code="unsupported_format",
     )
+
+
+def _signed_as(data: bytes) -> str | None:
+    """The media type of a format that is not read and that no text begins like; None for everything else."""
+    return next((media_type for signature, media_type in _NEVER_TEXT if data.startswith(signature)), None)
 
 
 def _guess(data: bytes) -> str:

@@ -30,8 +30,8 @@ def warnings(calibration: Calibration, usable: int, loss: Interval | None) -> tu
         found.append(
             f"The thresholds lost {percent(loss.mean)} of the evidence of the held-out questions (95 % interval "
             f"{percent(loss.low)} to {percent(loss.high)}), more than the target of {percent(target)}. Do not rely on "
-            "them: calibrate on more questions, choose a smaller --target, or go back to the thresholds of the "
-            "settings with `fovea calibrate --reset`."
+            "them: calibrate on more questions, choose a smaller --target, or go back to the default thresholds "
+            "with `fovea calibrate --reset`."
         )
     if usable < _questions_that_promise(target):
         found.append(

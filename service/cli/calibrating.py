@@ -83,7 +83,7 @@ def _reset(engine: Engine, collection: str, json: bool) -> None:
         print_json({"collection": collection, "reset": forgotten})
     else:
         state = "its calibration is forgotten" if forgotten else "it had no calibration"
-        out.print(f"{plain(collection)}: {state}; the thresholds of the settings apply.")
+        out.print(f"{plain(collection)}: {state}; the default thresholds apply.")
 
 
 def _print(report: CalibrationReport) -> None:

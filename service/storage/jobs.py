@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, null, select, update
@@ -20,14 +20,10 @@ UNFINISHED = (JobStatus.QUEUED.value, JobStatus.RUNNING.value)
 class SqlJobQueue(TenantScope):
     """Implements JobQueue for one tenant. Safe to share between threads and processes."""
 
-    def enqueue(self, kind: str, payload: Mapping[str, Any], blob: bytes | None = None) -> Job:
-        """Commit a job, with the bytes it works on."""
-        job = NewJob(kind, payload, blob)
-        self.submit([job])
-        return Job(job.id, kind, JobStatus.QUEUED, payload, tenant=self._tenant)
-
     def submit(self, jobs: Sequence[NewJob], receipt: Receipt | None = None) -> Receipt | None:
-        """Commit all jobs with the receipt, or none; the earlier receipt where this request has been here before."""
+        """Commit all jobs, with the bytes they work on and the receipt, or none; the earlier receipt where this request
+        has been here before.
+        """
         with self._database.write() as connection:
             earlier = put_receipt(connection, self._tenant, receipt) if receipt else None
             if earlier is None:

@@ -26,7 +26,6 @@ from service.labelled_questions import LabelledQuestion, Reference
 from service.parts import Parts
 from service.training.tokens import Step
 
-DEFAULT_QUESTIONS = 2000
 _DROPPED = 0.35  # of the words beside the answer
 _LEAST_WORDS = 3  # that are left of a cloze: fewer ask for nothing
 _LENGTHS = {"en": range(6, 60), "zh": range(8, 100)}  # words, and characters: what is shorter or longer makes no cloze

@@ -18,7 +18,8 @@ import pytest
 from domain.documents import LoadedDocument
 from domain.errors import LoadError
 from ingestion.loaders.registry import LoaderRegistry, default_loaders
-from ingestion.sandbox import Sandbox, _BadFrame, _FrameReader
+from ingestion.sandbox import Sandbox
+from ingestion.sandbox_process import BadFrame, FrameReader
 from tests.ingestion import samples
 
 POISON = ("tests.ingestion.poison_loaders:PoisonLoader", "tests.ingestion.poison_loaders:LyingLoader")
@@ -230,25 +231,25 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_reply_that_announces_too_much_is_refused_before_it_is_read() -> None:
-    reader = _FrameReader(max_text=10)
-    with pytest.raises(_BadFrame):
+    reader = FrameReader(max_text=10)
+    with pytest.raises(BadFrame):
         reader.feed(struct.pack("!QQ", 2, 11))
 
 
 @pytest.mark.parametrize("meta", [b"no json", b"[1]", b"[" * 100_000])
 def test_a_reply_that_is_no_object_is_refused(meta: bytes) -> None:
-    reader = _FrameReader(max_text=10)
+    reader = FrameReader(max_text=10)
     reader.feed(struct.pack("!QQ", len(meta), 0))
     reader.feed(meta)
     assert reader.complete
-    with pytest.raises(_BadFrame):
+    with pytest.raises(BadFrame):
         reader.frame()
 
 
 def test_a_frame_may_arrive_in_any_pieces() -> None:
     meta = json.dumps({"a": 1}).encode()
     frame = struct.pack("!QQ", len(meta), 3) + meta + b"xyz"
-    reader = _FrameReader(max_text=3)
+    reader = FrameReader(max_text=3)
     for byte in frame:
         assert not reader.complete and reader.wanted >= 1
         reader.feed(bytes([byte]))

@@ -20,7 +20,7 @@ from service.storage.database import Database, open_database
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue
 from service.storage.snapshots import SqlSnapshotManifest
-from tests.service.storage_examples import DIM, ListLexicalIndex, make_chunks, make_document, put, unit_vector
+from tests.service.storage_examples import DIM, ListLexicalIndex, enqueued, make_chunks, make_document, put, unit_vector
 
 DOCUMENTS = 6
 LINES = 4
@@ -100,7 +100,7 @@ def make_corpus(folder: Path, url: str | None = None) -> Corpus:
                 manager.save("default")
         manager.close()
     with corpus.opened() as database:
-        SqlJobQueue(database).enqueue("ingest", {"number": 1}, b"bytes of a job")
+        enqueued(SqlJobQueue(database), "ingest", {"number": 1}, b"bytes of a job")
     return corpus
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from domain.search import Encoding
 from retrieval.embedders.factory import build_encoder
 from retrieval.embedders.hashing import HashingEncoder
 from service.encoder_queue import EncodedBatch, EncoderQueue
+from tests.service.waiting import wait_until
 
 TOLERANCE = 1e-5
 
@@ -74,13 +74,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def passages(count: int) -> list[Passage]:
     return [Passage(f"passage {number}") for number in range(count)]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.002)
 
 
 def test_c1_a_question_waits_for_one_batch_of_passages_and_no_more(make_queue, encoder, pool):

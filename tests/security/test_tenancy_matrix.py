@@ -7,8 +7,7 @@ below fails the first test.
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from domain.documents import document_id
 from tests.security.tenancy_server import Installation, installation
+from tests.service.waiting import wait_until
 
 OURS = "Our lease began in 2019. Our rent is 900 euros a month."
 THEIRS = "Their lease began in 1812. Their rent is 77777 guineas a month."
@@ -172,7 +172,7 @@ def test_a2_a_foreign_id_is_answered_like_one_that_nobody_has(world: World) -> N
         nothing = asked(world, cell, world.pair.nothing[cell.kind])
         assert foreign == nothing, str(cell)
         assert foreign[0] < 500, str(cell)
-        assert "77777" not in foreign[1] and "vault" not in foreign[1], str(cell)
+        assert "guineas" not in foreign[1] and "vault" not in foreign[1], str(cell)
 
 
 def test_a2_an_id_is_answered_where_it_is_ones_own(world: World) -> None:
@@ -214,7 +214,7 @@ def test_a2_a_key_that_only_writes_is_shown_nothing_of_what_others_sent(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Every route that lets such a key in, with every id it takes: a document of the key's own collections."""
-    secrets = ("77777", "Their lease", "canary title", "canary-tag", "canary.txt")
+    secrets = ("guineas", "Their lease", "canary title", "canary-tag", "canary.txt")
     with installation(folder := tmp_path_factory.mktemp("writing")) as place:
         corpus = folder / "corpus.jsonl"
         line = {"id": "canary.txt", "title": "canary title", "text": THEIRS, "metadata": {"tag": "canary-tag"}}
@@ -253,7 +253,7 @@ def test_a2_a_key_that_only_writes_is_told_how_far_its_own_documents_are(
         assert (own["state"], own["title"], own["source"]) == ("queued", "Our title", "ours")
         assert (foreign["state"], foreign["title"], foreign["source"], foreign["job"]) == ("queued", "", "", None)
         with mine:  # its worker runs
-            until(lambda: mine.get(path).json()["state"] == "ready")
+            wait_until(lambda: mine.get(path).json()["state"] == "ready")
             own, foreign = mine.get(path).json(), other.get(path).json()
         assert (own["title"], own["status"], own["chunks"]) == ("Our title", "indexed", 1)
         assert (foreign["title"], foreign["state"], foreign["chunks"]) == ("", "ready", 0)
@@ -273,19 +273,12 @@ def test_a2_a_job_that_names_a_foreign_document_or_collection_finds_nothing_in_i
             results = []
             for options in ({"document_ids": [theirs]}, {"collection": "vault"}, {}):
                 batch = client.post("/v1/batches", json={"questions": [QUESTION], **options}).json()["id"]
-                until(
+                wait_until(
                     lambda batch=batch: client.get(f"/v1/batches/{batch}").json()["status"] not in ("queued", "running")
                 )
                 results.append(client.get(f"/v1/batches/{batch}/results").text)
         assert "900 euros" in results[2]
-        assert all("77777" not in result and "900 euros" not in result for result in results[:2])
-
-
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not end"
-        time.sleep(0.02)
+        assert all("guineas" not in result and "900 euros" not in result for result in results[:2])
 
 
 def asked(world: World, cell: Cell, value: str) -> tuple[int, str]:

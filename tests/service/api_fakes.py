@@ -1,6 +1,5 @@
 """An engine and a job queue in memory, with the verbs and the promises of the real ones, for tests of the HTTP side."""
 
-import itertools
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +18,6 @@ from domain.jobs import (
     IngestReport,
     Job,
     JobStatus,
-    NewJob,
 )
 from domain.search import DEFAULT_TENANT, Evidence, EvidenceSentence
 from domain.search_result import SearchResult
@@ -205,13 +203,7 @@ class FakeJobQueue:
     def __init__(self):
         self.jobs = {}
         self._receipts = {}
-        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-
-    def enqueue(self, kind, payload, blob=None):
-        job = NewJob(kind, dict(payload), blob, f"job-{next(self._numbers)}")
-        self.submit([job])
-        return self.get(job.id)
 
     def submit(self, jobs, receipt=None):
         with self._lock:

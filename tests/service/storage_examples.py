@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from domain.documents import Chunk, Document, Page, Sentence, Span, chunk_id, chunk_key, document_id
+from domain.job_protocols import JobQueue
+from domain.jobs import Job, NewJob
 from domain.search import DEFAULT_COLLECTION, DEFAULT_TENANT, FloatArray, Hit, QueryTerm
 from service.storage.documents import SqlDocumentStore
 
@@ -144,3 +147,10 @@ class ListLexicalIndex:
 
     def load(self, path: Path) -> None:
         self.texts = {int(key): text for key, text in json.loads(path.read_bytes().decode(errors="replace")).items()}
+
+
+def enqueued(queue: JobQueue, kind: str, payload: dict[str, Any], blob: bytes | None = None) -> Job:
+    """A job that waits in `queue`."""
+    job = NewJob(kind, payload, blob)
+    queue.submit([job])
+    return queue.get(job.id)

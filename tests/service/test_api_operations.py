@@ -13,15 +13,7 @@ from service.api.errors import Overloaded
 from service.api.offload import Places, pull
 from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue, local_client
 from tests.service.http_server import running
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the condition did not come true")
+from tests.service.waiting import wait_until
 
 
 def test_ready_only_once_the_encoder_is_loaded_and_alive_all_along():

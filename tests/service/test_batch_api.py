@@ -16,6 +16,7 @@ from domain.errors import GeneratorUnreachable
 from service.api.replies import BatchAccepted, BatchList, BatchReply
 from service.batches.columns import ANSWER_COLUMNS
 from tests.service.batch_examples import CountingEngine, batch_client, finished
+from tests.service.waiting import wait_until
 
 
 @pytest.fixture
@@ -338,12 +339,3 @@ def test_c12_uploads_have_one_effect_too_and_are_taken_all_or_none(client, sqlit
     assert send("a.txt", "c.txt").status_code == 422
     with sqlite_database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar() == 2
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the condition did not come true")

@@ -25,6 +25,7 @@ from service.storage.leases import SqlJobSource
 from service.worker import JobWorker
 from tests.service.batch_examples import CountingEngine, batch_client, finished, work_on
 from tests.service.http_server import running
+from tests.service.waiting import wait_until
 
 
 @pytest.fixture
@@ -250,12 +251,3 @@ def test_c12_a_request_whose_twin_is_still_under_way_is_told_so(engine, tmp_path
         third = send()
         assert (third.json(), third.headers["idempotency-replayed"]) == (first[0].json(), "true")
     database.close()
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the condition did not come true")

@@ -30,6 +30,8 @@ from service.storage.database import Database, open_database
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue
 from service.storage.leases import SqlJobSource
+from tests.service.storage_examples import enqueued
+from tests.service.waiting import wait_until
 
 SEED = int(os.environ.get("FOVEA_TEST_SEED", "13"))
 NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
@@ -94,7 +96,7 @@ def test_c4_many_uploads_of_the_same_bytes_at_once_are_one_document(tmp_path: Pa
         (document,) = {item["id"] for item in accepted}
         assert len({item["job_id"] for item in accepted}) == count
         for item in accepted:
-            until(lambda job=item["job_id"]: server.jobs.get(job).status.finished)
+            wait_until(lambda job=item["job_id"]: server.jobs.get(job).status.finished)
         assert {server.jobs.get(item["job_id"]).status for item in accepted} == {JobStatus.READY}
         assert [info.id for info in server.engine.list_documents()] == [document]
         assert rows_in(server) == {"documents": 1, "chunks": server.engine.get_document(document).chunks}
@@ -120,9 +122,9 @@ def test_c13_a_document_that_is_deleted_at_any_moment_of_its_upload_leaves_no_ro
             time.sleep(rng.choice((0, rng.uniform(0, 0.06))))
             assert client.delete(f"/v1/documents/{item['id']}").status_code == 204
             assert rows_in(server) == {"documents": 0, "chunks": 0}, f"seed {SEED}, run {run}"
-            until(lambda job=item["job_id"]: server.jobs.get(job).status.finished)
+            wait_until(lambda job=item["job_id"]: server.jobs.get(job).status.finished)
         upload(client, "last.txt", "Behind all of them.")
-        until(lambda: rows_in(server)["documents"] == 1)
+        wait_until(lambda: rows_in(server)["documents"] == 1)
         assert [info.source for info in server.engine.list_documents()] == ["last.txt"], "nothing came late"
 
 
@@ -136,7 +138,7 @@ def test_c13_a_collection_that_is_deleted_while_it_is_filled_stays_empty(tmp_pat
             assert client.delete("/v1/collections/notes").status_code == 204
             assert rows_in(server) == {"documents": 0, "chunks": 0}, f"seed {SEED}, run {run}"
             for job in jobs:
-                until(lambda job=job: server.jobs.get(job).status.finished)
+                wait_until(lambda job=job: server.jobs.get(job).status.finished)
             assert rows_in(server) == {"documents": 0, "chunks": 0}, f"a late write, seed {SEED}, run {run}"
             assert "notes" not in {item.name for item in server.engine.list_collections()}
 
@@ -149,7 +151,7 @@ def test_c13_deleting_what_is_being_indexed_ends_the_work_and_frees_the_worker(t
         assert encoder.entered.wait(30)
         with ThreadPoolExecutor(1) as pool:
             deletion = pool.submit(client.delete, f"/v1/documents/{item['id']}")
-            until(lambda: server.jobs.get(item["job_id"]).status is JobStatus.CANCELLED)
+            wait_until(lambda: server.jobs.get(item["job_id"]).status is JobStatus.CANCELLED)
             encoder.go_on.set()  # the batch under way ends, and no other is begun
             assert deletion.result(30).status_code == 204
         assert wait_for(client, upload(client, "next.txt", "The next one.")["id"]) == "ready"
@@ -187,7 +189,7 @@ def test_c9_a_worker_that_stood_still_beyond_its_lease_finds_its_writes_refused(
     database_url: str, database: Database, store: SqlDocumentStore
 ) -> None:
     queue = SqlJobQueue(database)
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", _STOPPED_WORKER, database_url, str(root)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -196,7 +198,7 @@ def test_c9_a_worker_that_stood_still_beyond_its_lease_finds_its_writes_refused(
         assert child.stdout.readline() == "claimed\n"
         os.kill(child.pid, signal.SIGSTOP)
         other = SqlJobSource(open_database(database_url), "awake", lease_seconds=0.5)
-        until(lambda: other.take_over() == 1)
+        wait_until(lambda: other.take_over() == 1)
         again = other.claim(lambda kind: True)
         assert again is not None and (again.id, again.attempts) == (job.id, 2)
         other.complete(again)
@@ -212,11 +214,3 @@ def test_c9_a_worker_that_stood_still_beyond_its_lease_finds_its_writes_refused(
         child.stdin.close()
         child.stdout.close()
         other._database.close()
-
-
-def until(condition) -> None:  # type: ignore[no-untyped-def]
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("the condition did not come true")

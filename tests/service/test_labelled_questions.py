@@ -288,4 +288,4 @@ def test_answers_are_found_as_whole_words_in_the_texts_own_offsets(text, answer,
 @given(st.text(max_size=40), st.text(max_size=5))
 def test_what_is_found_folds_to_the_answer(text, answer):
     for span in find_answer(text, answer):
-        assert folded(answer) in folded(span.of(text)) or folded(answer) == folded(span.of(text))
+        assert folded(answer) in folded(span.of(text))

@@ -15,6 +15,7 @@ from service.settings import EncoderSettings, Settings
 from service.storage.job_states import SqlJobStates
 from service.storage.jobs import SqlJobQueue
 from tests.service.api_fakes import LEASE, FakeEngine, local_client
+from tests.service.storage_examples import enqueued
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_open_jobs_are_counted_by_kind_and_state_and_finished_ones_vanish(metric
     jobs = SqlJobQueue(sqlite_database)
     metrics.load.watch_jobs(SqlJobStates(sqlite_database))
     assert not [line for line in lines(metrics) if line.startswith("fovea_jobs{")]
-    made = [jobs.enqueue("upload", {"document_id": str(number)}) for number in range(3)]
+    made = [enqueued(jobs, "upload", {"document_id": str(number)}) for number in range(3)]
     assert 'fovea_jobs{kind="upload",state="queued"} 3.0' in lines(metrics)
     for job in made:
         jobs.cancel(job.id, "a test")
@@ -124,7 +125,7 @@ def test_the_server_of_the_product_watches_its_encoder_and_its_jobs(tmp_path):
     with build_server(Settings(data_dir=tmp_path, encoder=EncoderSettings(model="hashing"))) as server:
         server.engine.ingest_text("The jetty is closed in winter.", source="a")
         server.engine.search("When is the jetty closed?")
-        server.jobs.enqueue("upload", {"document_id": "d"})
+        enqueued(server.jobs, "upload", {"document_id": "d"})
         shown = server.metrics.render(server.engine.list_collections()).decode().split("\n")
     assert 'fovea_encoder_texts_total{kind="passage"} 1.0' in shown
     assert 'fovea_encoder_texts_total{kind="question"} 1.0' in shown

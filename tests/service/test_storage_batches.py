@@ -16,6 +16,7 @@ from service.batches.requests import batch_of_questions
 from service.storage.batches import SqlBatches, SqlBatchWork
 from service.storage.database import Database
 from service.storage.leases import SqlJobSource
+from tests.service.storage_examples import enqueued
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a2_a_foreign_tenant_sees_no_batch(batches: SqlBatches, database: Databa
 def test_a_job_that_is_no_batch_is_none(batches: SqlBatches, database: Database) -> None:
     from service.storage.jobs import SqlJobQueue
 
-    upload = SqlJobQueue(database).enqueue("upload", {})
+    upload = enqueued(SqlJobQueue(database), "upload", {})
     for call in (batches.info, batches.cancel, batches.remove):
         with pytest.raises(NotFound):
             call(upload.id)

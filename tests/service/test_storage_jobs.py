@@ -22,7 +22,7 @@ from service.storage.database import Database, open_database
 from service.storage.documents import SqlDocumentStore
 from service.storage.jobs import SqlJobQueue
 from service.storage.leases import LEASE_SECONDS, MAX_ATTEMPTS, SqlJobSource
-from tests.service.storage_examples import make_document, put
+from tests.service.storage_examples import enqueued, make_document, put
 
 
 class Clock:
@@ -71,7 +71,7 @@ def test_a_job_that_was_enqueued_is_there_for_the_next_process(
     queue: SqlJobQueue, open_again: Callable[[], Database]
 ) -> None:
     as_protocol: JobQueue = queue
-    job = as_protocol.enqueue("ingest", {"name": "bericht 年报.pdf", "n": 3}, b"\x00%PDF\xff")
+    job = enqueued(as_protocol, "ingest", {"name": "bericht 年报.pdf", "n": 3}, b"\x00%PDF\xff")
     worker: JobSource = SqlJobSource(open_again())
     found = worker.claim(anything)
     assert found is not None
@@ -81,13 +81,13 @@ def test_a_job_that_was_enqueued_is_there_for_the_next_process(
 
 
 def test_jobs_run_in_order_of_arrival_and_once(queue: SqlJobQueue, source: SqlJobSource) -> None:
-    ids = [queue.enqueue("ingest", {"n": n}).id for n in range(5)]
+    ids = [enqueued(queue, "ingest", {"n": n}).id for n in range(5)]
     assert [claimed(source).id for _ in ids] == ids
     assert source.claim(anything) is None
 
 
 def test_a_worker_takes_only_its_kinds(queue: SqlJobQueue, source: SqlJobSource) -> None:
-    batch, upload = queue.enqueue("batch", {}), queue.enqueue("upload", {})
+    batch, upload = enqueued(queue, "batch", {}), enqueued(queue, "upload", {})
     taken = source.claim(lambda kind: kind == "upload")
     assert taken is not None and taken.id == upload.id
     assert source.claim(lambda kind: kind == "upload") is None
@@ -97,7 +97,7 @@ def test_a_worker_takes_only_its_kinds(queue: SqlJobQueue, source: SqlJobSource)
 def test_a_finished_job_lets_go_of_its_bytes_a_failed_one_keeps_them(
     queue: SqlJobQueue, source: SqlJobSource, database: Database
 ) -> None:
-    queue.enqueue("ingest", {}, b"done"), queue.enqueue("ingest", {}, b"failed")
+    enqueued(queue, "ingest", {}, b"done"), enqueued(queue, "ingest", {}, b"failed")
     done, failed = claimed(source), claimed(source)
     source.complete(done)
     source.fail(failed, ErrorInfo("parser_crashed", "Send another file."))
@@ -109,7 +109,7 @@ def test_a_finished_job_lets_go_of_its_bytes_a_failed_one_keeps_them(
 
 
 def test_looking_at_a_job_does_not_load_its_bytes(queue: SqlJobQueue) -> None:
-    job = queue.enqueue("ingest", {}, b"bytes")
+    job = enqueued(queue, "ingest", {}, b"bytes")
     assert queue.get(job.id).blob is None
 
 
@@ -120,7 +120,7 @@ def test_an_unknown_job_is_not_found(queue: SqlJobQueue) -> None:
 
 
 def test_a2_a_foreign_tenant_sees_and_stops_no_jobs(queue: SqlJobQueue, database: Database) -> None:
-    job = queue.enqueue("ingest", {"collection": "notes", "document_id": "doc-1"}, b"secret")
+    job = enqueued(queue, "ingest", {"collection": "notes", "document_id": "doc-1"}, b"secret")
     foreign = SqlJobQueue(database, "foreign")
     with pytest.raises(NotFound):
         foreign.get(job.id)
@@ -132,7 +132,7 @@ def test_a2_a_foreign_tenant_sees_and_stops_no_jobs(queue: SqlJobQueue, database
 
 
 def test_c9_many_claimers_never_get_the_same_job(queue: SqlJobQueue, open_again: Callable[[], Database]) -> None:
-    ids = {queue.enqueue("ingest", {"n": n}).id for n in range(24)}
+    ids = {enqueued(queue, "ingest", {"n": n}).id for n in range(24)}
     finished: list[str] = []
 
     def work(source: SqlJobSource) -> None:
@@ -154,7 +154,7 @@ def test_c9_many_claimers_never_get_the_same_job(queue: SqlJobQueue, open_again:
 def test_c9_a_job_of_a_dead_worker_is_taken_over_after_its_lease_and_goes_on(
     queue: SqlJobQueue, source: SqlJobSource, open_again: Callable[[], Database]
 ) -> None:
-    job = queue.enqueue("ingest", {}, b"bytes")
+    job = enqueued(queue, "ingest", {}, b"bytes")
     dead = claimed(source)  # and shows no sign of life from here
     clock = Clock()
     other = SqlJobSource(open_again(), "elsewhere", clock=clock)
@@ -172,7 +172,7 @@ def test_c9_a_job_of_a_dead_worker_is_taken_over_after_its_lease_and_goes_on(
 def test_c9_a_worker_that_lives_keeps_its_job(
     queue: SqlJobQueue, source: SqlJobSource, open_again: Callable[[], Database]
 ) -> None:
-    queue.enqueue("ingest", {})
+    enqueued(queue, "ingest", {})
     job = claimed(source)
     clock = Clock()
     other = SqlJobSource(open_again(), "elsewhere", clock=clock)
@@ -183,7 +183,7 @@ def test_c9_a_worker_that_lives_keeps_its_job(
 
 
 def test_c9_every_job_of_many_dead_workers_is_resumed(queue: SqlJobQueue, open_again: Callable[[], Database]) -> None:
-    ids = [queue.enqueue("ingest", {"n": n}).id for n in range(20)]
+    ids = [enqueued(queue, "ingest", {"n": n}).id for n in range(20)]
     for number in range(4):
         dead = SqlJobSource(open_again(), f"node {number}")
         for _ in range(5):
@@ -197,7 +197,7 @@ def test_c9_every_job_of_many_dead_workers_is_resumed(queue: SqlJobQueue, open_a
 def test_c9_an_installation_that_starts_again_takes_its_own_jobs_back_at_once(
     queue: SqlJobQueue, source: SqlJobSource, open_again: Callable[[], Database]
 ) -> None:
-    mine, foreign = queue.enqueue("ingest", {}), queue.enqueue("ingest", {})
+    mine, foreign = enqueued(queue, "ingest", {}), enqueued(queue, "ingest", {})
     claimed(source)
     other = SqlJobSource(open_again(), "elsewhere")
     held = claimed(other)
@@ -209,8 +209,8 @@ def test_c9_an_installation_that_starts_again_takes_its_own_jobs_back_at_once(
 def test_c11_a_job_that_kills_every_worker_fails_after_three_and_holds_the_others_up_for_one_place(
     queue: SqlJobQueue, source: SqlJobSource
 ) -> None:
-    poison = queue.enqueue("ingest", {}, b"poison")
-    others = [queue.enqueue("ingest", {"n": n}).id for n in range(3)]
+    poison = enqueued(queue, "ingest", {}, b"poison")
+    others = [enqueued(queue, "ingest", {"n": n}).id for n in range(3)]
     assert claimed(source).id == poison.id
     assert source.requeue_own() == 1
     for name in others:
@@ -229,7 +229,7 @@ def test_c11_a_job_that_kills_every_worker_fails_after_three_and_holds_the_other
 def test_c16_no_wall_clock_decides_about_a_lease(
     queue: SqlJobQueue, source: SqlJobSource, open_again: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue.enqueue("ingest", {})
+    enqueued(queue, "ingest", {})
     job = claimed(source)
     clock = Clock()
     other = SqlJobSource(open_again(), "elsewhere", clock=clock)
@@ -244,7 +244,7 @@ def test_c16_no_wall_clock_decides_about_a_lease(
 def test_c16_a_watcher_that_slept_does_not_take_the_others_for_dead(
     queue: SqlJobQueue, source: SqlJobSource, open_again: Callable[[], Database]
 ) -> None:
-    queue.enqueue("ingest", {})
+    enqueued(queue, "ingest", {})
     job = claimed(source)
     clock = Clock()
     other = SqlJobSource(open_again(), "elsewhere", clock=clock)
@@ -260,7 +260,7 @@ def test_c16_a_watcher_that_slept_does_not_take_the_others_for_dead(
 def test_c13_a_cancelled_job_writes_nothing_any_more(
     queue: SqlJobQueue, source: SqlJobSource, store: SqlDocumentStore
 ) -> None:
-    queue.enqueue("ingest", {"collection": "default"})
+    enqueued(queue, "ingest", {"collection": "default"})
     job = claimed(source)
     with source.holding(job):
         put(store, make_document("before", "written while the job is held"))
@@ -276,15 +276,15 @@ def test_c13_a_cancelled_job_writes_nothing_any_more(
 
 
 def test_c13_a_finished_job_cannot_be_cancelled(queue: SqlJobQueue, source: SqlJobSource) -> None:
-    queue.enqueue("ingest", {})
+    enqueued(queue, "ingest", {})
     job = claimed(source)
     source.complete(job)
     assert queue.cancel(job.id, "too late").status is JobStatus.READY
 
 
 def test_c13_deleting_a_collection_stops_what_would_write_into_it(queue: SqlJobQueue, source: SqlJobSource) -> None:
-    running, waiting = (queue.enqueue("ingest", {"collection": "notes"}) for _ in range(2))
-    other = queue.enqueue("ingest", {"collection": "other"})
+    running, waiting = (enqueued(queue, "ingest", {"collection": "notes"}) for _ in range(2))
+    other = enqueued(queue, "ingest", {"collection": "other"})
     claimed(source)
     assert queue.cancel_collection("notes", "The collection was deleted.") == 2
     states = [queue.get(job.id).status for job in (running, waiting, other)]
@@ -301,7 +301,7 @@ def test_c13_a_write_and_a_cancellation_that_meet_happen_one_after_the_other(
     pauses = random.Random(seed)
     count = text("SELECT count(*) FROM documents")
     for number in range(races):
-        queue.enqueue("ingest", {"n": number})
+        enqueued(queue, "ingest", {"n": number})
         job = claimed(source)
 
         def write(job: Job = job, number: int = number) -> None:
@@ -327,7 +327,7 @@ def _ignoring_loss(write: Callable[[], None]) -> None:
 
 
 def test_a_job_that_is_given_back_goes_where_its_turn_says(queue: SqlJobQueue, source: SqlJobSource) -> None:
-    first, second = (queue.enqueue("batch", {}) for _ in range(2))
+    first, second = (enqueued(queue, "batch", {}) for _ in range(2))
     source.release(claimed(source), Turn.STOPPED)
     again = claimed(source)
     assert (again.id, again.attempts) == (first.id, 1), "in its place, and that was no attempt"
@@ -349,10 +349,10 @@ def test_a_job_that_is_given_back_goes_where_its_turn_says(queue: SqlJobQueue, s
 def test_c6_tenants_take_turns_however_many_jobs_one_of_them_has(database: Database, source: SqlJobSource) -> None:
     noisy, quiet, third = (SqlJobQueue(database, name) for name in ("noisy", "quiet", "third"))
     for number in range(50):
-        noisy.enqueue("ingest", {"n": number})
+        enqueued(noisy, "ingest", {"n": number})
     for number in range(2):
-        quiet.enqueue("ingest", {"n": number})
-    third.enqueue("ingest", {"n": 0})
+        enqueued(quiet, "ingest", {"n": number})
+    enqueued(third, "ingest", {"n": 0})
     turns = [(job.tenant, job.payload["n"]) for job in (claimed(source) for _ in range(7))]
     assert turns == [
         ("noisy", 0), ("quiet", 0), ("third", 0), ("noisy", 1), ("quiet", 1), ("noisy", 2), ("noisy", 3),
@@ -426,7 +426,7 @@ def test_c12_a_key_is_forgotten_after_a_day(queue: SqlJobQueue, database: Databa
 def test_jobs_of_an_earlier_release_keep_their_order_and_none_is_left_running(empty_database_url: str) -> None:
     database = open_database(empty_database_url)
     queue = SqlJobQueue(database)
-    ids = [queue.enqueue("ingest", {"n": n}).id for n in range(3)]
+    ids = [enqueued(queue, "ingest", {"n": n}).id for n in range(3)]
     claimed(SqlJobSource(database))
     with database.write() as connection:
         config = Config(attributes={"connection": connection})

@@ -32,7 +32,7 @@ from service.storage.jobs import SqlJobQueue
 from service.storage.lock import DataDirectoryLock
 from service.storage.snapshots import SqlSnapshotManifest
 from tests.service.storage_examples import (
-    DIM, ListLexicalIndex, ListVectorIndex, make_chunks, make_document, unit_vector
+    DIM, ListLexicalIndex, ListVectorIndex, enqueued, make_chunks, make_document, unit_vector
 )
 
 folder, first = pathlib.Path(sys.argv[1]), int(sys.argv[3])
@@ -51,7 +51,7 @@ for number in range(first, first + 10_000):
     generation, retired = store.replace("default", document, chunks, vectors, [b"x" * 20_000] * 6)
     texts = [indexed_text(chunk, document.title) for chunk in chunks]
     manager.apply("default", generation, [chunk.key for chunk in chunks], vectors, texts, retired)
-    job = queue.enqueue("ingest", {"number": number}, b"bytes")
+    job = enqueued(queue, "ingest", {"number": number}, b"bytes")
     print(number, job.id, flush=True)
     if number % 3 == 0:
         manager.save("default")

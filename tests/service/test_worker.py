@@ -15,7 +15,8 @@ from service.storage.leases import MAX_ATTEMPTS, SqlJobSource
 from service.upload_jobs import UPLOAD, UploadHandler, upload_payload
 from service.worker import JobWorker
 from tests.service.api_fakes import FakeEngine, FakeJobQueue
-from tests.service.storage_examples import make_document, put
+from tests.service.storage_examples import enqueued, make_document, put
+from tests.service.waiting import wait_until
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def done(job, hold):
 
 def test_a_file_is_indexed_under_the_id_that_was_promised(engine, jobs, worker):
     payload = file_payload("lease.txt")
-    job = jobs.enqueue(UPLOAD, payload, b"Rent is 900 euros.")
+    job = enqueued(jobs, UPLOAD, payload, b"Rent is 900 euros.")
 
     assert worker.run_one()
 
@@ -54,8 +55,8 @@ def test_a_file_is_indexed_under_the_id_that_was_promised(engine, jobs, worker):
 
 def test_a_text_keeps_its_title_and_a_url_is_fetched_by_the_engine(engine, jobs, worker):
     text = upload_payload("text", tenant="local", collection="notes", source="text-1", title="备忘录")
-    jobs.enqueue(UPLOAD, text, "租金每月900欧元。".encode())
-    jobs.enqueue(UPLOAD, upload_payload("url", tenant="local", collection="default", source="https://example.org/a"))
+    enqueued(jobs, UPLOAD, text, "租金每月900欧元。".encode())
+    enqueued(jobs, UPLOAD, upload_payload("url", tenant="local", collection="default", source="https://example.org/a"))
 
     assert worker.run_one() and worker.run_one() and not worker.run_one()
 
@@ -67,14 +68,14 @@ def test_a_text_keeps_its_title_and_a_url_is_fetched_by_the_engine(engine, jobs,
 def test_a_job_is_run_by_the_engine_of_its_tenant(jobs):
     engines = {"local": FakeEngine(), "other": FakeEngine()}
     worker = JobWorker(jobs, {UPLOAD: UploadHandler(engines.__getitem__)})
-    job = jobs.enqueue(UPLOAD, file_payload("a.txt"), b"text")
+    job = enqueued(jobs, UPLOAD, file_payload("a.txt"), b"text")
     jobs.jobs[job.id] = replace(jobs.jobs[job.id], tenant="other")
     assert worker.run_one()
     assert [len(engine.documents) for engine in engines.values()] == [0, 1]
 
 
 def test_a_document_that_cannot_be_read_fails_its_job_with_the_reason(jobs, worker):
-    job = jobs.enqueue(UPLOAD, file_payload("x.pdf"), b"BAD")
+    job = enqueued(jobs, UPLOAD, file_payload("x.pdf"), b"BAD")
     worker.run_one()
     assert jobs.get(job.id).status is JobStatus.FAILED
     assert jobs.get(job.id).error.code == "corrupt_document"
@@ -85,7 +86,7 @@ def test_an_error_of_the_engine_fails_the_job_with_its_code(engine, jobs, worker
         raise IndexModelMismatch("Stored vectors come from another encoder; run `fovea reindex`.")
 
     monkeypatch.setattr(engine, "ingest_bytes", refuse)
-    job = jobs.enqueue(UPLOAD, file_payload("a.txt"), b"text")
+    job = enqueued(jobs, UPLOAD, file_payload("a.txt"), b"text")
     worker.run_one()
     assert jobs.get(job.id).error.code == "index_model_mismatch"
 
@@ -96,7 +97,7 @@ def test_a_bug_in_one_job_fails_that_job_without_telling_its_innards_and_the_nex
             raise RuntimeError("secret /path/of/server")
 
     worker = JobWorker(jobs, {"k": handler})
-    first, second = jobs.enqueue("k", {"number": 1}), jobs.enqueue("k", {"number": 2})
+    first, second = enqueued(jobs, "k", {"number": 1}), enqueued(jobs, "k", {"number": 2})
     assert worker.run_one() and worker.run_one()
     assert jobs.get(first.id).error.code == "internal_error"
     assert "secret" not in jobs.get(first.id).error.message
@@ -104,7 +105,7 @@ def test_a_bug_in_one_job_fails_that_job_without_telling_its_innards_and_the_nex
 
 
 def test_a_job_of_an_unknown_kind_fails_and_does_not_block_the_queue(jobs, worker):
-    job = jobs.enqueue("from_a_newer_release", {})
+    job = enqueued(jobs, "from_a_newer_release", {})
     worker.run_one()
     assert jobs.get(job.id).error == ErrorInfo(
         "unknown_job", "This version knows no jobs of the kind 'from_a_newer_release'."
@@ -115,7 +116,7 @@ def test_a_job_whose_handler_says_so_goes_back_into_the_line(jobs):
     turns = iter([Turn.OVER, None])
     heard = []
     worker = JobWorker(jobs, {"k": lambda job, hold: next(turns)}, observe=lambda *of: heard.append(of))
-    job = jobs.enqueue("k", {})
+    job = enqueued(jobs, "k", {})
     assert worker.run_one()
     assert jobs.get(job.id).status is JobStatus.QUEUED
     assert worker.run_one()
@@ -129,8 +130,8 @@ def test_c6_an_upload_does_not_wait_behind_a_long_batch(jobs):
         assert go_on.wait(20)
 
     worker = JobWorker(jobs, {UPLOAD: lambda job, hold: uploaded.set(), "batch": long}, poll_seconds=0.02)
-    jobs.enqueue("batch", {})
-    jobs.enqueue(UPLOAD, {})
+    enqueued(jobs, "batch", {})
+    enqueued(jobs, UPLOAD, {})
     worker.start()
     try:
         assert uploaded.wait(20)
@@ -143,7 +144,7 @@ def test_c6_an_upload_does_not_wait_behind_a_long_batch(jobs):
 
 
 def test_c9_start_puts_back_what_a_killed_process_left_running(jobs, worker):
-    job = jobs.enqueue(UPLOAD, file_payload("a.txt"), b"text")
+    job = enqueued(jobs, UPLOAD, file_payload("a.txt"), b"text")
     jobs.claim()  # and the process dies here
     worker.start()
     try:
@@ -161,7 +162,7 @@ def test_stop_finishes_the_job_in_hand_and_takes_no_other(jobs):
         assert go_on.wait(20)
 
     worker = JobWorker(jobs, {"k": handler})
-    first, second = jobs.enqueue("k", {}), jobs.enqueue("k", {})
+    first, second = enqueued(jobs, "k", {}), enqueued(jobs, "k", {})
     worker.start()
     assert entered.wait(20)
     threading.Timer(0.1, go_on.set).start()
@@ -185,7 +186,7 @@ def test_c8_a_job_that_does_not_end_in_time_is_put_back_and_what_it_still_writes
         refused.set()
 
     worker = JobWorker(source, {"k": handler})
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     worker.start()
     assert entered.wait(20)
     assert not worker.stop(0.05)
@@ -220,7 +221,7 @@ def test_c9_a_worker_shows_signs_of_life_for_as_long_as_it_works(sqlite_database
         )
         for number in range(2)
     ]
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     for worker in workers:
         worker.start()
     try:
@@ -233,7 +234,7 @@ def test_c9_a_worker_shows_signs_of_life_for_as_long_as_it_works(sqlite_database
 
 def test_c9_the_job_of_a_worker_that_stands_still_is_resumed_by_another(sqlite_database):
     queue, done_by, seconds = SqlJobQueue(sqlite_database), [], 0.3
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     SqlJobSource(sqlite_database, "dead").claim(lambda kind: True)
     other = JobWorker(
         SqlJobSource(sqlite_database, "alive", lease_seconds=seconds),
@@ -262,7 +263,7 @@ def test_c13_a_cancelled_job_is_told_so_and_the_next_one_runs(sqlite_database):
             hold.check()
 
     worker = JobWorker(source, {"k": handler}, poll_seconds=0.02)
-    first, second = queue.enqueue("k", {"n": 1}), queue.enqueue("k", {"n": 2})
+    first, second = enqueued(queue, "k", {"n": 1}), enqueued(queue, "k", {"n": 2})
     worker.start()
     try:
         assert entered.wait(20)
@@ -290,7 +291,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_result(jobs):
     jobs.complete = flaky_complete
     runs = []
     worker = JobWorker(jobs, {"k": lambda job, hold: runs.append(job.id)}, poll_seconds=0.02)
-    job = jobs.enqueue("k", {})
+    job = enqueued(jobs, "k", {})
     worker.start()
     try:
         wait_until(lambda: jobs.get(job.id).status is JobStatus.READY)
@@ -308,7 +309,7 @@ def test_a_job_that_meets_a_database_that_is_away_is_tried_again(sqlite_database
             raise error
 
     worker = JobWorker(SqlJobSource(sqlite_database), {"k": handler})
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     for _ in range(MAX_ATTEMPTS):
         assert worker.run_one()
     assert queue.get(job.id).status is JobStatus.READY
@@ -323,7 +324,7 @@ def test_a_full_disk_is_no_fault_of_a_job(sqlite_database):
             raise error
 
     worker = JobWorker(SqlJobSource(sqlite_database), {"k": handler})
-    job = queue.enqueue("k", {})
+    job = enqueued(queue, "k", {})
     for _ in range(3 * MAX_ATTEMPTS + 1):
         assert worker.run_one()
     assert queue.get(job.id).status is JobStatus.READY
@@ -341,7 +342,7 @@ def test_the_worker_survives_a_queue_that_cannot_be_read(jobs):
     jobs.claim = flaky_claim
     heard = []
     worker = JobWorker(jobs, {"k": done}, poll_seconds=0.02, observe=lambda kind, result: heard.append(result))
-    job = jobs.enqueue("k", {})
+    job = enqueued(jobs, "k", {})
     worker.start()
     try:
         wait_until(lambda: heard == ["ready"])
@@ -354,12 +355,3 @@ def test_the_doubles_of_these_tests_keep_the_protocol(jobs, sqlite_database):
     for source in (jobs, SqlJobSource(sqlite_database)):
         as_protocol: JobSource = source
         assert as_protocol.claim(lambda kind: True) is None
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the condition did not come true")
