@@ -20,7 +20,7 @@ from domain.protocols import TokenCounter
 from generation.quoting import Quote, quotable
 from generation.stream import Generation, Outcome
 
-FAIR_CHANCE = 0.1  # of the best sentence's score: docs/benchmarks.md has what other shares find, and at what length
+FAIR_CHANCE = 0.1  # of the best sentence's score; docs/benchmarks.md has what other shares find, and at what length
 _NEARLY_AS_GOOD = 0.8  # the same beside or for a row of a table: the next one speaks of something else
 _MOST_SHARED = 0.6  # of a sentence's words; one that shares more with what is quoted adds little
 # A number, or a list of them, in any square bracket: "[1]", "[ 1, 2 ]", "[^1]", "【1†source】".
