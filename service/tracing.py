@@ -17,10 +17,11 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from domain.errors import ConfigurationError
+from domain.extras import install_line
 
 Attributes = Mapping[str, str | int | float | bool]
 
-_EXTRA = "Traces need an extra; run: pip install 'fovea-rag[otel]'"
+_EXTRA = f"Traces need an extra; run: {install_line('otel')}"
 
 
 class Trace(Protocol):

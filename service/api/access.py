@@ -12,7 +12,7 @@ from typing import Final
 from starlette.routing import compile_path
 
 from domain.access import Principal, Scope
-from service.api.errors import Problem
+from service.api.errors import NO_ROUTE, Problem
 
 # What a browser needs before a key is typed in, and what probes ask for. None of it shows anything of the documents.
 _PUBLIC_PATHS: Final = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/favicon.ico"})
@@ -90,7 +90,7 @@ def refusal(method: str, path: str, principal: Principal) -> Problem | None:
         return None
     if any(pattern.match(path) for _, pattern, _ in _COMPILED):
         return Problem(405, "method_not_allowed", "Method Not Allowed")
-    return Problem(404, "not_found", "Not Found")
+    return Problem(404, "not_found", NO_ROUTE)
 
 
 def _forbidden(rule: Rule) -> Problem:

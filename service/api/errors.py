@@ -88,6 +88,8 @@ _CODE_BY_STATUS = {
     422: "invalid_request",
 }
 
+NO_ROUTE = "There is nothing at this path; /docs lists the routes, and /openapi.json describes them."
+
 _OPERATOR_ONLY = (ConfigurationError, StorageError, DataDirectoryInUse, DomainError)
 
 
@@ -148,7 +150,8 @@ def problem_of(error: Exception) -> Problem:
     """The problem that stands for an error; an error that nobody raised on purpose becomes a bare 500."""
     if isinstance(error, HTTPException):
         code = _CODE_BY_STATUS.get(error.status_code, "http_error")
-        return Problem(error.status_code, code, str(error.detail))
+        # A 404 of this class comes from the router alone: what a route looks for in vain is a NotFound.
+        return Problem(error.status_code, code, NO_ROUTE if error.status_code == 404 else str(error.detail))
     if isinstance(error, RequestValidationError):
         return Problem(422, "invalid_request", _validation_detail(error))
     if isinstance(error, FoveaError):

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.asking import Message
 from domain.search import DEFAULT_COLLECTION
 
 _MAX_HISTORY = 1000
+_MOST_ERRORS = 10  # of one model: nobody reads more, and a body may hold very many unknown fields
 
 Collection = Annotated[str, Field(min_length=1, max_length=200, description="The collection to work on.")]
 MaxTokens = Annotated[
@@ -29,6 +40,30 @@ Constraints = Annotated[list[ConstraintText], Field(max_length=50, description="
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_nearest_field(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Raise what pydantic raises, but for an unknown field with the known one that was probably meant."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            lines = error.errors(include_url=False, include_context=False)[:_MOST_ERRORS]
+            raise ValidationError.from_exception_data(error.title, [cls._reworded(line) for line in lines]) from None
+
+    @classmethod
+    def _reworded(cls, line: Mapping[str, Any]) -> InitErrorDetails:
+        loc, said = line["loc"], line["msg"]
+        if line["type"] == "extra_forbidden" and len(loc) == 1:  # those of a model inside this one have been reworded
+            near = get_close_matches(str(loc[0]), cls.model_fields, 1)
+            said = f"unknown field, did you mean {near[0]}?" if near else f"unknown field ({_listed(cls)})"
+        kind: Any = PydanticCustomError(line["type"], said)  # as a name, a type would bring its own message back
+        return {"type": kind, "loc": loc, "input": line["input"]}
+
+
+def _listed(model: type[BaseModel]) -> str:
+    *most, last = model.model_fields
+    return f"{', '.join(most)} and {last} are known" if most else f"{last} is known"
 
 
 class HistoryMessage(Wire):

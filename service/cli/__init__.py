@@ -28,8 +28,6 @@ def main() -> None:
         app()
     except FoveaError as error:
         message(f"fovea: {error.message}")
-        if isinstance(error, DataDirectoryInUse):
-            message("To ask a running `fovea serve`, add --url with its address to the command.")
         sys.exit(2 if isinstance(error, _USAGE) else 1)
     except BrokenPipeError:  # `fovea list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from domain.errors import DataDirectoryInUse
 from service.cli import (
     batch,
     calibrating,
@@ -27,7 +28,7 @@ from service.cli.wrong_values import reword
 
 class Commands(TyperGroup):
     """The commands; Ctrl-C ends each of them with one line and the status that shells give a SIGINT. What is wrong with
-    an option is said in our own words.
+    an option is said in our own words, and with a data directory in use whether the command can ask its server.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -36,9 +37,17 @@ class Commands(TyperGroup):
         except typer.BadParameter as error:
             reword(error)
             raise
+        except DataDirectoryInUse as error:
+            raise DataDirectoryInUse(f"{error.message} {self._way_round(ctx)}", code=error.code) from error
         except KeyboardInterrupt:
             message("fovea: interrupted; what was finished is kept, start it again to go on.")
             raise SystemExit(_INTERRUPTED) from None
+
+    def _way_round(self, ctx: Any) -> str:
+        command = self.get_command(ctx, ctx.invoked_subcommand)
+        if command is not None and any("--url" in option.opts for option in command.params):
+            return "To ask a running `fovea serve`, add --url with its address to the command."
+        return f"`fovea {ctx.invoked_subcommand}` needs the directory for itself and has no --url."
 
 
 _INTERRUPTED = 128 + 2

@@ -68,7 +68,7 @@ def batch(
         out.print(
             f"{summary.rows} rows: {summary.abstained} without an answer, {summary.failed} failed, "
             f"{summary.resumed} from an earlier run; {summary.context_tokens:,} context tokens, "
-            f"{summary.total_tokens:,} in all; {plain(summary.output)}"
+            f"{summary.total_tokens:,} spent on prompts and answers; {plain(summary.output)}"
         )
         if summary.resumed == summary.rows:
             out.print("All of them were answered before; --overwrite asks them anew, for example with other options.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domain.errors import ConfigurationError, NotFound
+from domain.errors import ConfigurationError, FoveaError, NotFound
 from domain.search import DEFAULT_COLLECTION
 from service.cli.printing import without_controls
 from service.settings import Settings, load_settings
@@ -82,10 +82,7 @@ def opened(data_dir: Path | None, url: str | None = None, *, create: bool = Fals
     if url is not None:
         if data_dir is not None:
             raise ConfigurationError("--url and --data-dir exclude each other: the server has its own data directory.")
-        from fovea.client import Client
-
-        key = settings_for(None).server.api_key
-        with Client(url, api_key=key.get_secret_value() if key else None) as client:
+        with _client(url) as client:
             yield client
         return
     from service.bootstrap import build_engine
@@ -93,3 +90,24 @@ def opened(data_dir: Path | None, url: str | None = None, *, create: bool = Fals
     settings = settings_for(data_dir) if create else settings_of_index(data_dir)
     with build_engine(settings, on_message=message) as engine:
         yield engine
+
+
+@contextmanager
+def _client(url: str) -> Iterator[Client]:
+    """A client with the key of the settings; a server that refuses it speaks of headers, which nobody types here."""
+    from fovea.client import Client
+    from fovea.client_replies import ServiceError
+
+    key = settings_for(None).server.api_key
+    with Client(url, api_key=key.get_secret_value() if key else None) as client:
+        try:
+            yield client
+        except FoveaError as error:
+            if error.code != "unauthorized":
+                raise
+            took = "does not take the API key of FOVEA_SERVER__API_KEY" if key else "wants an API key"
+            raise ServiceError(
+                f"The server at {url} {took}; set FOVEA_SERVER__API_KEY to one that `fovea keys create` made there.",
+                code=error.code,
+                retryable=False,
+            ) from error

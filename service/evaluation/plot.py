@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationError, UsageError
 from domain.evaluation import Curve, EvaluationReport
+from domain.extras import install_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def check_plot(path: str | Path) -> None:
     if not Path(path).absolute().parent.is_dir():
         raise UsageError(f"The folder of the plot {str(path)!r} does not exist; create it first.")
     if find_spec("matplotlib") is None:
-        raise ConfigurationError("Plots need matplotlib, which is not installed: pip install 'fovea-rag[plot]'.")
+        raise ConfigurationError(f"Plots need matplotlib, which is not installed: {install_line('plot')}.")
 
 
 def plot_evaluation(report: EvaluationReport, path: str | Path) -> None:

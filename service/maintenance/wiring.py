@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 
+from domain.errors import FoveaError
 from domain.maintenance import BackupReport, VerifyReport
 from domain.protocols import TokenCodec
 from service.maintenance import backup
@@ -42,9 +43,15 @@ def back_up_data(settings: Settings, target: Path) -> BackupReport:
 
 
 def restore_data(settings: Settings, source: Path) -> BackupReport:
-    """Put a backup into the empty data directory and database of the settings. Raises as `backup.restore` does."""
-    with DataDirectoryLock(settings.data_dir):
-        return backup.restore(source, settings.data_dir, settings.database_url)
+    """Put a backup into the empty data directory and database of the settings. Raises as `backup.restore` does, and
+    has then made no directory.
+    """
+    with DataDirectoryLock(settings.data_dir) as lock:
+        try:
+            return backup.restore(source, settings.data_dir, settings.database_url)
+        except FoveaError:
+            lock.withdraw()
+            raise
 
 
 def _folders(settings: Settings) -> FolderOf:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from domain.errors import ConfigurationError, NotFound, StorageError
+from domain.extras import install_line
 from service.failpoints import failpoint
 from service.storage.reserve import Reserve
 from service.storage.schema import migrate, require_schema
@@ -305,4 +306,4 @@ def _postgresql_engine(url: URL) -> Engine:
         # pre_ping: a server that restarted costs one reconnect instead of a failed request.
         return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_timeout=_POOL_WAIT_SECONDS)
     except ImportError as error:
-        raise ConfigurationError("PostgreSQL needs its driver: pip install 'fovea-rag[postgres]'") from error
+        raise ConfigurationError(f"PostgreSQL needs its driver: {install_line('postgres')}") from error

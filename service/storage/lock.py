@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,7 @@ class DataDirectoryLock:
         self._wait_seconds = wait_seconds
         # A bare descriptor: a file object would give the directory back as soon as somebody drops this object.
         self._descriptor: int | None = None
+        self._made: tuple[Path, ...] = ()
 
     def acquire(self) -> None:
         """Take the directory, creating it as needed. Raises DataDirectoryInUse when another owner keeps it for
@@ -35,8 +37,11 @@ class DataDirectoryLock:
             return
         descriptor = self._open()
         deadline = time.monotonic() + self._wait_seconds
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
+        while not _try_lock(descriptor) or not self._is_there(descriptor):
+            if not self._is_there(descriptor):  # its owner has withdrawn, and the file of that name is another one
+                os.close(descriptor)
+                descriptor = self._open()
+            elif time.monotonic() >= deadline:
                 owner = _read_owner(descriptor)
                 os.close(descriptor)
                 raise DataDirectoryInUse(self._in_use(owner))
@@ -50,6 +55,19 @@ class DataDirectoryLock:
             os.close(self._descriptor)  # closing the file is what releases the lock
             self._descriptor = None
 
+    def withdraw(self) -> None:
+        """Release, and remove what `acquire` made, file and folders, where nothing else has come to lie there."""
+        if self._descriptor is None:
+            return
+        alone = os.listdir(self._path.parent) == [_FILE_NAME]
+        with suppress(OSError):
+            if alone and self._path in self._made:
+                self._path.unlink()  # while it is held: nobody takes a file for the directory's lock that is no more
+        self.release()
+        with suppress(OSError):  # a folder in which something lies now, and those around it, stay
+            for folder in self._made[1:] if alone else ():
+                folder.rmdir()
+
     def __enter__(self) -> DataDirectoryLock:
         self.acquire()
         return self
@@ -61,6 +79,7 @@ class DataDirectoryLock:
 
     def _open(self) -> int:
         try:
+            self._made = tuple(place for place in (self._path, *self._path.parents) if not place.exists())
             # Ours alone, since it holds the documents; a directory that is there keeps the mode it was given.
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Without truncation: that would wipe the owner's name before we know whether the lock is ours.
@@ -68,14 +87,21 @@ class DataDirectoryLock:
         except OSError as error:
             raise StorageError(f"The data directory {self._path.parent} cannot be used: {error}.") from error
 
+    def _is_there(self, descriptor: int) -> bool:
+        """True where the open file is still the one of that name."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
     def _in_use(self, owner: str) -> str:
         directory = self._path.parent
         if owner == str(os.getpid()):
             return f"This process has opened the data directory {directory} already; close the other engine first."
         who = f"process {owner}" if owner else "another process"
         return (
-            f"The data directory {directory} is in use by {who}. Stop that process, or send the request to its HTTP "
-            "API instead (fovea serve); a second data directory works too (--data-dir)."
+            f"The data directory {directory} is in use by {who}. Stop that process, or name another data directory "
+            "(--data-dir); where it is `fovea serve`, documents and questions can go to its HTTP API."
         )
 
 

@@ -4,6 +4,7 @@ The names begin with the case of the reliability catalogue that they hold.
 """
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -289,6 +290,45 @@ def test_unknown_routes_and_methods_are_problems_too(client):
     ):
         assert (reply.status_code, reply.json()["code"]) == (status, code)
         assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_an_unknown_route_is_told_where_the_known_ones_are_listed(client):
+    detail = client.post("/v1/completions", json={}).json()["detail"]
+    pages = re.findall(r"/[a-z.]+", detail)
+    assert pages == ["/docs", "/openapi.json"]
+    assert [client.get(page).status_code for page in pages] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/v1/search", {"max_token": 9}, "body.max_token: unknown field, did you mean max_tokens?"),
+        ("/v1/documents", {"text": "x", "titel": "y"}, "body.titel: unknown field, did you mean title?"),
+        ("/v1/collections", {"name": "x", "colour": 1}, "body.colour: unknown field (name is known)"),
+        (
+            "/v1/search",
+            {"history": [{"role": "user", "contents": "x", "content": "{y}"}]},
+            "body.history.0.contents: unknown field, did you mean content?",
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "x"}], "fovea": {"colection": "x"}},
+            "body.fovea.colection: unknown field, did you mean collection?",
+        ),
+    ],
+)
+def test_an_unknown_field_is_named_with_the_nearest_known_one(client, path, body, detail):
+    reply = client.post(path, json={"question": "Who?"} | body if path == "/v1/search" else body)
+    assert (reply.status_code, reply.json()["code"], reply.json()["detail"]) == (422, "invalid_request", detail)
+
+
+def test_beside_an_unknown_field_the_other_mistakes_are_told_in_pydantics_words(client):
+    detail = client.post("/v1/search", json={"questions": "Who?", "max_tokens": 0}).json()["detail"]
+    assert detail.split("; ") == [
+        "body.question: Field required",
+        "body.max_tokens: Input should be greater than or equal to 1",
+        "body.questions: unknown field, did you mean question?",
+    ]
 
 
 @pytest.mark.parametrize(

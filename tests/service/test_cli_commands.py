@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from typer import Context
 from typer.main import get_command
 
 from fovea import open_engine
@@ -339,6 +340,16 @@ def test_batch_writes_the_same_rows_with_answers(indexed, tmp_path):
     assert rows[0]["citations"][0]["quote"] == TEXTS["lamp.txt"]
 
 
+def test_batch_says_what_the_answers_were_made_from_and_what_was_paid(indexed, tmp_path):
+    (tmp_path / "q.csv").write_text("question\nHow often is the lamp serviced?\nhow often is the lamp serviced?\n")
+    shown = indexed("batch", "q.csv", "-o", "a.jsonl")[1]
+    first, second = (json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines())
+    context = first["context_tokens"] + second["context_tokens"]
+    paid = first["prompt_tokens"] + first["completion_tokens"]
+    assert (context > paid > 0, second["prompt_tokens"], second["completion_tokens"]) == (True, 0, 0)
+    assert f"{context} context tokens, {paid} spent on prompts and answers; a.jsonl" in shown
+
+
 def test_batch_rows_that_fail_are_named_and_end_with_1(indexed, tmp_path):
     (tmp_path / "q.jsonl").write_text('{"question": ""}\n{"question": "How often is the lamp serviced?"}\n')
     status, shown, _ = indexed("batch", "q.jsonl", "-o", "a.jsonl")
@@ -431,6 +442,25 @@ def test_a_directory_in_use_ends_with_2(indexed, tmp_path):
         status, shown, errors = indexed("list")
     assert (status, shown) == (2, "")
     assert ".fovea" in errors and "already" in errors
+    assert "add --url with its address" in errors
+
+
+@pytest.mark.parametrize("arguments", [("doctor",), ("eval", "q.jsonl"), ("reindex",), ("verify", "--repair")])
+def test_a_command_without_url_is_not_sent_there_where_the_directory_is_in_use(indexed, tmp_path, arguments):
+    (tmp_path / "q.jsonl").write_text('{"question": "Who?", "answers": ["Amara"]}\n')
+    with open_engine(settings=Settings(data_dir=tmp_path / ".fovea", encoder=EncoderSettings(model="hashing"))):
+        status, shown, errors = indexed(*arguments)
+    assert (status, shown) == (2, "")
+    assert f"`fovea {arguments[0]}` needs the directory for itself and has no --url." in errors
+    assert "add --url" not in errors
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_said_of_url_is_true_of_the_command(command):
+    context = Context(get_command(app), info_name="fovea")
+    context.invoked_subcommand = command
+    takes_url = "--url" in {name for option in get_command(app).commands[command].params for name in option.opts}
+    assert ("add --url" in get_command(app)._way_round(context)) == takes_url
 
 
 def test_a_server_that_is_away_ends_with_1_and_says_so(fovea):

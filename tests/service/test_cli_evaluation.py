@@ -311,4 +311,4 @@ def test_a_missing_matplotlib_is_said_with_what_to_install(fovea, tmp_path, monk
 
     monkeypatch.setattr("service.evaluation.plot.find_spec", without)
     status, _, err = fovea(ENGLISH, "--plot", tmp_path / "curve.png")
-    assert status == 2 and "pip install 'fovea-rag[plot]'" in err
+    assert status == 2 and "pip install 'fovea-rag[plot]' (in a clone: .venv/bin/pip install -e '.[plot]')" in err

@@ -119,6 +119,7 @@ def test_a_backup_is_taken_beside_a_running_engine_and_restored_elsewhere(
     file.write_bytes(file.read_bytes()[:-1])
     status, _, err = fovea("restore", file, "--data-dir", tmp_path / "third")
     assert (status, "is refused" in err) == (1, True)
+    assert not (tmp_path / "third").exists()
 
 
 def test_reindex_makes_all_collections_anew_or_one(fovea: Command, data: Path) -> None:

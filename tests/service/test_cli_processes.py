@@ -52,13 +52,18 @@ def test_a_second_process_is_sent_to_the_server_that_owns_the_directory(data_dir
         assert again.returncode == 2 and outcome["id"] in again.stderr
 
 
-def test_a_server_with_a_key_wants_it_from_the_command_line_too(data_dir):
+def test_a_server_with_a_key_wants_it_from_the_command_line_too(data_dir, tmp_path):
     key = {"FOVEA_SERVER__API_KEY": "k-4711"}
     with serving(data_dir, **key) as url:
         assert len(fovea_json("list", "--url", url, **key)["documents"]) == 3
         refused = fovea("list", "--url", url)
         assert (refused.returncode, refused.stdout) == (1, "")
-        assert "API key" in refused.stderr and "Traceback" not in refused.stderr
+        assert "wants an API key; set FOVEA_SERVER__API_KEY" in refused.stderr
+        assert "Bearer" not in refused.stderr and "Traceback" not in refused.stderr
+        (tmp_path / "q.csv").write_text("question\nWho signs?\n")
+        wrong = fovea("batch", tmp_path / "q.csv", "-o", tmp_path / "a.csv", "--url", url, FOVEA_SERVER__API_KEY="k-0")
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert "does not take the API key of FOVEA_SERVER__API_KEY" in wrong.stderr and "Bearer" not in wrong.stderr
 
 
 def test_an_address_that_others_reach_wants_a_key(tmp_path):

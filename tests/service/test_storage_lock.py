@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,34 @@ def test_d15_a_killed_owner_leaves_nothing_to_clean_up(tmp_path: Path) -> None:
             owner.wait()
         with DataDirectoryLock(tmp_path, wait_seconds=0):
             assert (tmp_path / "fovea.lock").read_text() == str(os.getpid())
+
+
+def test_who_withdraws_leaves_nothing_that_taking_the_directory_made(tmp_path: Path) -> None:
+    with DataDirectoryLock(tmp_path / "a" / "b") as lock:
+        lock.withdraw()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_withdrawing_leaves_what_was_there_before_and_what_came_to_lie_there(tmp_path: Path) -> None:
+    with DataDirectoryLock(tmp_path / "old"):
+        pass
+    with DataDirectoryLock(tmp_path / "old") as lock:
+        lock.withdraw()
+    with DataDirectoryLock(tmp_path / "new") as lock:
+        (tmp_path / "new" / "weights").mkdir()
+        lock.withdraw()
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["fovea.lock"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["fovea.lock", "weights"]
+
+
+def test_who_waits_for_an_owner_that_withdraws_holds_the_directory_alone(tmp_path: Path) -> None:
+    first, waiting = DataDirectoryLock(tmp_path / "data"), DataDirectoryLock(tmp_path / "data", wait_seconds=30)
+    first.acquire()
+    threading.Timer(0.3, first.withdraw).start()
+    waiting.acquire()
+    with pytest.raises(DataDirectoryInUse, match="This process"):
+        DataDirectoryLock(tmp_path / "data", wait_seconds=0).acquire()
+    waiting.release()
 
 
 def test_a_second_engine_of_the_same_process_is_kept_out_too(tmp_path: Path) -> None:
