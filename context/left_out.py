@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from context.inflection import base_form
 from context.source_reading import SENTENCE_ENDS, SourceReading
-from context.units import BE, OWNER_MARKS, PERSONS, VERBAL, Unit, content_of, prepositions
+from context.units import BE, CONTENT, OWNER_MARKS, PERSONS, VERBAL, Unit, content_of, prepositions
 
 _SAYING = frozenset(
     map(
@@ -74,7 +74,7 @@ def _belongs_to_what_precedes(
     if prepositions(small) or source.content[first - 1].key in _HAN_NEGATIONS:
         return True
     if _opens_with_pronoun(claim) and _opens_with_subject(source, first):
-        return False
+        return bool(prepositions(_opening(claim)))  # "it [rises] within a year"
     return states and not any(unit.key in PERSONS for unit in small) and not _is_aside(source, first)
 
 
@@ -82,16 +82,25 @@ def _opens_with_pronoun(claim: Sequence[Unit]) -> bool:
     return claim[0].kind == "filler" and claim[0].key in _THIRD_PERSONS
 
 
+def _opening(claim: Sequence[Unit]) -> Sequence[Unit]:
+    """What stands before the first word that says something."""
+    return claim[: next((place for place, unit in enumerate(claim) if unit.kind in CONTENT), len(claim))]
+
+
 def _opens_with_subject(source: SourceReading, first: int) -> bool:
     """What precedes opens its sentence and can be what a pronoun stands for: "it is serviced", of a lamp.
 
-    Not where a comma, a conjunction or somebody's saying stands between: it may mean another one then.
+    Not where a comma, a conjunction or somebody's saying stands between: it may mean another one then. Nor where it
+    is a pronoun itself, whose verb would be left out with it.
     """
     before = source.units[: source.places[first]]
     breaks = [place for place, unit in enumerate(before) if unit.kind == "break"]
     subject = before[breaks[-1] + 1 if breaks else 0 :]
     at_start = not breaks or before[breaks[-1]].key in SENTENCE_ENDS
-    return at_start and not any(unit.key in _SAYING or unit.kind in _NUMERIC for unit in subject)
+    return at_start and not any(
+        unit.key in _SAYING or unit.kind in _NUMERIC or (unit.kind == "filler" and unit.key in _THIRD_PERSONS)
+        for unit in subject
+    )
 
 
 def _is_statement(claim: Sequence[Unit]) -> bool:

@@ -95,7 +95,7 @@ def _placed(claim: Sequence[Unit], source: SourceReading, lent: frozenset[str]) 
         found.append(
             (place, max(ahead or candidates, key=lambda ordinal: (_run(following, source, ordinal), -ordinal)))
         )
-    if not _dates_are_whole([ordinal for _, ordinal in found]):
+    if not _dates_are_whole(claim, found):
         return []
     opening_is_lent = bool(found) and wanted[0] != found[0][0]
     if opening_is_lent and found[0][1] and not _opens_without_subject(source, found[0][1]):
@@ -103,10 +103,15 @@ def _placed(claim: Sequence[Unit], source: SourceReading, lent: frozenset[str]) 
     return found
 
 
-def _dates_are_whole(ordinals: Sequence[int]) -> bool:
-    """The words that name one date stand side by side: "7 Tesla died in January 1943" names none."""
-    starts = [ordinal for at, ordinal in enumerate(ordinals) if not at or ordinals[at - 1] != ordinal]
-    return len(starts) == len(set(starts))
+def _dates_are_whole(claim: Sequence[Unit], placed: Sequence[tuple[int, int]]) -> bool:
+    """The words that name one date stand side by side, no day behind the year: "7 Tesla died in January 1943" and
+    "January 1943 7 Tesla died" name none.
+    """
+    starts = [ordinal for at, (_, ordinal) in enumerate(placed) if not at or placed[at - 1][1] != ordinal]
+    return len(starts) == len(set(starts)) and not any(
+        left == right and claim[place].kind == "date" and claim[next_].kind == "number" and len(claim[next_].key) <= 2
+        for (place, left), (next_, right) in pairwise(placed)
+    )
 
 
 def _run(units: Sequence[Unit], source: SourceReading, ordinal: int) -> int:

@@ -100,10 +100,16 @@ def swapped_words(case: Case, draw: Random) -> str | None:
     return swapped(case, draw, [*found[:1], *apart])
 
 
+_WORD_OR_DATE = re.compile(r"\d{1,2} [A-Z][a-z]+ \d{4}|\S+")
+
+
 def shuffled_words(case: Case, draw: Random) -> str | None:
-    """All the words of the evidence, in another order; one in which only small words have moved says nothing else."""
+    """All the words of the evidence, in another order; one in which only small words have moved says nothing else.
+
+    A date moves as one word: "1943, on 7 January," is the same day.
+    """
     body = case.sentence[:-1]
-    words = list(re.findall(r"[\u4e00-\u9fff]{2,3}", body)) if case.is_chinese else body.split()
+    words = list(re.findall(r"[\u4e00-\u9fff]{2,3}", body)) if case.is_chinese else _WORD_OR_DATE.findall(body)
     if len(words) < 6:
         return None
     large = [word for word in words if word.casefold() not in STOP_WORDS]
