@@ -28,7 +28,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## the tables of docs/benchmarks.md; DATA=folder of labelled sets
+bench: $(VENV)/.dev  ## what is sent, quoted and ranked with the shipped weights (half an hour); DATA=folder of labelled sets
 	$(BIN)/python -m benchmarks --data "$(DATA)"
 
 weights: $(VENV)/.dev  ## train the shipped weights anew (over an hour); DATA=folder of labelled sets

@@ -1,40 +1,40 @@
-"""`make bench DATA=folder`: the retrieval table over the labelled sets in a folder, on stdout and as JSON."""
+"""`make bench DATA=folder`: the tables of docs/benchmarks.md about the shipped weights, one after the other, on stdout.
+
+What is sent by default, what quoted answers hold, and how all methods rank the same candidates. Half an hour on two
+cores; each is a command of its own with more options.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from pathlib import Path
 
-import orjson
+import attention_core
+from benchmarks import attention, operating_point, quoting
+from benchmarks.arguments import add_encoder
 
-from benchmarks import machine
-from benchmarks.arguments import add_encoder, add_sets
-from benchmarks.labelled import load_set
-from benchmarks.retrieval import measure, table
-
-SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh")
+_SETS = "xquad-en,nq,covidqa,drcd-zh,cmrc-zh,selqa-test"
+_WEIGHTS = Path(attention_core.__file__).parent / "weights"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    add_sets(parser, SETS)
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
+    parser.add_argument("--sets", default=_SETS, help="comma-separated names of folders")
     add_encoder(parser)
-    parser.add_argument("--questions", type=int, default=600, help="questions a set, drawn with seed 0; 0 takes all")
-    arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        parser.error(f"{str(arguments.data)!r} is not a folder; run `make bench DATA=folder`.")
-    results = {}
-    for name in arguments.sets:
-        labelled = load_set(arguments.data / name, arguments.questions)
-        data_dir = arguments.cache / arguments.model.replace("/", "_") / name
-        results[name] = measure(labelled, data_dir, arguments.cache / "models", arguments.model)
-    print(table(results))
-    print(f"\n{arguments.questions or 'All'} questions a set, ± half of the 95 % interval (bootstrap by document); "
-          f"{arguments.model}; {machine.describe()}.")  # fmt: skip
-    arguments.cache.mkdir(parents=True, exist_ok=True)
-    (arguments.cache / "retrieval.json").write_bytes(
-        orjson.dumps(results, option=orjson.OPT_INDENT_2, default=dataclasses.asdict)
-    )
+    given = parser.parse_args()
+    if not given.data.is_dir():
+        parser.error(f"{str(given.data)!r} is not a folder; run `make bench DATA=folder`.")
+    weights = _WEIGHTS / f"{given.model}.safetensors"
+    shared = ["--data", given.data, "--sets", given.sets, "--model", given.model, "--cache", given.cache]
+    arguments = [str(one) for one in (*shared, "--weights", weights)]
+    for title, table in (
+        ("What is sent by default", operating_point.main),
+        ("Quoted answers", quoting.main),
+        ("Ranking and evidence per token", attention.main),
+    ):
+        print(f"\n## {title}\n", flush=True)
+        table(arguments)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def _missed(ours: Sequence[float], base: Sequence[float]) -> str:
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attention", description=__doc__)
     add_sets(parser, SETS)
     add_encoder(parser)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the trained .safetensors")
     parser.add_argument("--cross-encoder", type=Path, help="what `benchmarks.cross_encoder train` wrote")
     parser.add_argument("--cross-encoder-questions", type=int, default=60, help="of a set; it takes seconds for each")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     cross = given.cross_encoder and CrossEncoding(given.cross_encoder, given.cross_encoder_questions)
     results = {
         name: measure(given.data / name, given.questions, given.cache, given.model, given.weights, cross)

@@ -34,16 +34,6 @@ def points(gain: Estimate | Interval) -> str:
     return f"{100 * gain.mean:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
-def recall_at(rank: int | None, k: int) -> float:
-    """1 where the gold is among the first `k`; `rank` counts from 1, None = not found."""
-    return float(rank is not None and rank <= k)
-
-
-def reciprocal_rank(rank: int | None, k: int = 10) -> float:
-    """1 / rank, 0 behind `k`."""
-    return 1.0 / rank if rank is not None and rank <= k else 0.0
-
-
 def estimate(values: Sequence[float], clusters: Sequence[str], seed: int = 0) -> Estimate:
     """The mean of `values` with a bootstrap interval over `clusters` (one label a value)."""
     return between(float(np.mean(np.asarray(values, float))), drawn_means(values, clusters, _DRAWS, seed))

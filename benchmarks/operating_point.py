@@ -138,7 +138,7 @@ def draw(measured: Sequence[Measured], path: Path) -> None:
     plots.save(figure, path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.operating_point",
         description=__doc__,
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="the trained .safetensors; the untrained ones where left out")
     parser.add_argument("--max-tokens", default="", help="other ceilings than the default's, comma-separated")
     parser.add_argument("--output", type=Path, default=IMAGES, help="folder for the picture")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     ceilings: list[int | None] = [None, *(int(one) for one in given.max_tokens.split(",") if one)]
     by_ceiling: Mapping[int | None, list[Measured]] = {ceiling: [] for ceiling in ceilings}
     for name in given.sets:
