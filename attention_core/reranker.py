@@ -127,6 +127,8 @@ class AttentionReranker:
         """
         return self._rerank(query, candidates, explain=True)
 
+    # OpenBLAS now and then leaves the flag of an invalid operation behind a product of finite numbers.
+    @np.errstate(invalid="ignore")
     def _rerank(self, query: Query, candidates: Sequence[Candidate], explain: bool) -> list[ScoredChunk]:
         with_tokens, without = self._split(query, candidates)
         judged = dict(zip(without, self._by_words(query, [candidates[at] for at in without], explain), strict=True))
