@@ -1,6 +1,6 @@
 """What token vectors cost at ingest: chunks a second with and without them, and the bytes a chunk takes.
 
-    python -m benchmarks.ingest_cost --data FOLDER [--weights FILE] [--sets xquad-en,cmrc-zh] [--blocks 10]
+    python -m benchmarks.ingest_cost --data FOLDER [--weights FILE] [--sets covidqa,drcd-zh] [--blocks 10]
 
 Three ways of encoding, on the same chunks of 200 tokens, as ingestion does it (batches of 32, the codec behind the
 encoder); reading, cutting and storing are not in it:
@@ -42,7 +42,7 @@ from domain.protocols import TokenCodec, TokenEncoder
 from retrieval.embedders.factory import build_encoder
 from retrieval.embedders.tokenizer import load_tokenizer
 
-SETS = ("xquad-en", "cmrc-zh")
+SETS = ("covidqa", "drcd-zh")
 _BATCH = 32  # as `ingestion.pipeline` has it
 _SPAN = (190, 210)  # tokens of the rows whose bytes are given: chunks end with a sentence, not with a token
 
