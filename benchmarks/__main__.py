@@ -26,6 +26,10 @@ def main() -> None:
     if not given.data.is_dir():
         parser.error(f"{str(given.data)!r} is not a folder; run `make bench DATA=folder`.")
     weights = _WEIGHTS / f"{given.model}.safetensors"
+    if not weights.is_file():
+        parser.error(
+            f"No trained weights ship for the encoder {given.model!r}; measure with --weights, one table at a time."
+        )
     shared = ["--data", given.data, "--sets", given.sets, "--model", given.model, "--cache", given.cache]
     arguments = [str(one) for one in (*shared, "--weights", weights)]
     for title, table in (

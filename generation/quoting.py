@@ -164,7 +164,9 @@ class _Reading:
         over_numbers = behind == "label" or (behind == "row" and is_numeric_row(self._texts[place + 1]))
         if over_numbers and may_be_label(text) and self._touch(place):
             return "label"
-        return "row" if sentence.is_row else "line"
+        if sentence.is_row:
+            return "row"
+        return "heading" if self._only_names_what_is_asked(text) else "line"
 
     def _touch(self, place: int) -> bool:
         """Whether nothing but blanks stands between a sentence and the next one."""
@@ -175,11 +177,13 @@ class _Reading:
         return own and first.end <= second.start and not self._item.part(Span(first.end, second.start)).strip()
 
     def _is_heading(self, text: str) -> bool:
-        """Whether it is the Markdown of a heading, one of those that the evidence stands under, or says as little."""
+        """Whether it is the Markdown of a heading, or one of those that the evidence stands under."""
         names = {name.casefold() for name in self._item.heading_path}
-        if text.startswith("#") or text.strip(" #:：").casefold() in names:
-            return True
-        return not text.endswith((*_ENDS, *_PROMISES)) and self._asked.issuperset(_UNIT.findall(text.casefold()))
+        return text.startswith("#") or text.strip(" #:：").casefold() in names
+
+    def _only_names_what_is_asked(self, text: str) -> bool:
+        words = _UNIT.findall(text.casefold())
+        return bool(words) and not text.endswith(_ENDS) and self._asked.issuperset(words)
 
 
 def _is_in_cells(text: str) -> bool:

@@ -139,6 +139,11 @@ def test_a_line_that_says_no_more_than_the_question_heads_what_is_behind_it() ->
     assert asking("Is the garage included?", affirmed) == "The garage is included. [1]"
 
 
+def test_rows_and_rules_of_a_table_are_no_headings_whatever_is_asked() -> None:
+    table = evidence([("| Country | EUR |", 0.1), ("|---|---|", 0.0), ("| China | 55 |", 0.9)])
+    assert asking("Is it 55 in China?", table) == "| Country | EUR |\n| China | 55 | [1]"
+
+
 def test_a_question_in_a_document_is_quoted_above_its_answer() -> None:
     questions = evidence([("May I keep a cat?", 0.9), ("Yes, one.", 0.05), ("Is there a lift?", 0.06), ("No.", 0.01)])
     assert asking("Are cats allowed?", questions) == "May I keep a cat?\nYes, one. [1]"
