@@ -1,8 +1,8 @@
 """What to say beside "I don't know": the nearest passages, marked as no answer, and a word on other languages.
 
 An abstention without a lead is a dead end. The three documents that came nearest to the question are named with their
-best sentence each. Where all of them are written in another language than the question, the text says so: a question
-finds less across languages, and asking again in theirs often helps.
+best sentence each. Where they, or some of the documents looked at, are written in another language than the question,
+the text says so: a question finds less across languages, and asking again in theirs often helps.
 """
 
 from __future__ import annotations
@@ -23,11 +23,20 @@ NEAREST_TITLES: dict[Language, str] = {
     "zh-hans": "最接近的内容（不是答案）：",
     "zh-hant": "最接近的內容（不是答案）：",
 }
-# (language of the question, whether the documents are Chinese)
-_OTHER_LANGUAGE: dict[tuple[Language, bool], str] = {
-    ("en", True): " The nearest documents are in Chinese; the same question in Chinese may find more.",
-    ("zh-hans", False): "最接近的文档是英文的，用英文再问一次也许能找到答案。",
-    ("zh-hant", False): "最接近的文件是英文的，用英文再問一次也許能找到答案。",
+# Language of the question: what to add where all of the nearest, and where some of the documents, are in the other one.
+_OTHER_LANGUAGE: dict[Language, tuple[str, str]] = {
+    "en": (
+        " The nearest documents are in Chinese; the same question in Chinese may find more.",
+        " Some of the documents are in Chinese; the same question in Chinese may find more.",
+    ),
+    "zh-hans": (
+        "最接近的文档是英文的，用英文再问一次也许能找到答案。",
+        "部分文档是英文的，用英文再问一次也许能找到答案。",
+    ),
+    "zh-hant": (
+        "最接近的文件是英文的，用英文再問一次也許能找到答案。",
+        "部分文件是英文的，用英文再問一次也許能找到答案。",
+    ),
 }
 
 
@@ -36,7 +45,7 @@ def with_nearest(context: Context, scored: Sequence[ScoredChunk]) -> Context:
     if not context.abstention or not scored:
         return context
     nearest = nearest_passages(scored)
-    hint = other_language(context.question, [passage.text for passage in nearest])
+    hint = other_language(context.question, [one.text for one in nearest], (item.chunk.text for item in scored))
     return replace(context, nearest=nearest, abstention=context.abstention + hint)
 
 
@@ -81,10 +90,17 @@ def nearest_of_evidence(evidence: Iterable[Evidence]) -> tuple[NearestPassage, .
     return tuple(found.values())
 
 
-def other_language(question: str, texts: Sequence[str]) -> str:
-    """A sentence for an abstention where all texts are in another language than the question; else empty."""
+def other_language(question: str, nearest: Iterable[str], candidates: Iterable[str] = ()) -> str:
+    """A sentence for an abstention where all of the nearest texts, or some of the candidates, are in another language
+    than the question; else empty.
+    """
     asked = detect_language(question)
-    are_chinese = {detect_language(text) != "en" for text in texts}
-    if len(are_chinese) != 1:
-        return ""
-    return _OTHER_LANGUAGE.get((asked, are_chinese.pop()), "")
+
+    def differs(text: str) -> bool:
+        return (detect_language(text) == "en") != (asked == "en")
+
+    near = [differs(text) for text in nearest]
+    all_of_them, some = _OTHER_LANGUAGE[asked]
+    if near and all(near):
+        return all_of_them
+    return some if any(near) or any(map(differs, candidates)) else ""

@@ -10,7 +10,7 @@ from context.carried import sent_once
 from context.templates import is_abstention
 from domain.asking import AskOptions, Message
 from domain.context import Context
-from tests.context.context_examples import WordCounter, document, query, ranked
+from tests.context.context_examples import Source, WordCounter, document, query, ranked
 
 COUNTER = WordCounter()
 RENT = "The rent of the cottage is 840 pounds a month."
@@ -169,10 +169,23 @@ def test_a_question_across_languages_is_told_so(question: str, sentence: str, hi
     assert hint in context.abstention
 
 
-def test_documents_of_both_languages_give_no_hint() -> None:
-    assert other_language("Who signs?", ["王芳签署。", "Anna signs."]) == ""
-    assert other_language("谁来签署？", ["王芳签署。", "Anna signs."]) == ""
+def test_a_collection_in_both_languages_is_named_as_such() -> None:
+    assert "Some of the documents are in Chinese" in other_language("Who signs?", ["王芳签署。", "Anna signs."])
+    assert "部分文档是英文的" in other_language("谁来签署？", ["王芳签署。", "Anna signs."])
     assert other_language("Who signs?", []) == ""
+
+
+def test_a_candidate_in_the_other_language_is_enough_for_a_hint() -> None:
+    own = [document([(f"Fact {n} is small.", 0.05)], name=f"d{n}") for n in range(3)]
+    other = document([("滤网每两千小时更换一次，请联系售后服务。", 0.01)], name="zh")
+    builder = ContextBuilder(COUNTER, limit=2_000, reserve=100)
+
+    def abstention(*sources: Source) -> str:
+        scored = ranked(*sources)
+        return with_nearest(builder.build(query("Who won?"), scored, AskOptions()), scored).abstention
+
+    assert "Some of the documents are in Chinese" in abstention(*own, other)
+    assert "Chinese" not in abstention(*own)
 
 
 def test_evidence_in_which_a_model_found_no_answer_is_the_nearest() -> None:
