@@ -229,6 +229,11 @@ def document_id(tenant: str, collection: str, source: str) -> str:
     return "doc-" + _digest(tenant, collection, source)[:20]
 
 
+def text_source(title: str, text: str) -> str:
+    """The source of a text that came without one, the same through every door: what it says is its identity."""
+    return "text-" + _digest(title, text)[:20]
+
+
 def chunk_id(document: str, content_hash: str, recipe: str, ordinal: int) -> str:
     """A chunk's id: the same bytes cut by the same recipe give the same ids, on any machine and in any order."""
     return f"{document}-{_digest(content_hash, recipe)[:8]}-{ordinal}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from domain.document_store import DocumentStore
-from domain.documents import LoadedDocument
+from domain.documents import LoadedDocument, text_source
 from domain.jobs import DocumentOutcome, IngestProgress, IngestReport
 from domain.protocols import Chunker, Embedder, TokenCodec
 from ingestion.commits import Commit
@@ -90,10 +89,10 @@ class Ingester:
         self, text: str, title: str, collection: str, source: str | None, progress: Tell | None = None
     ) -> DocumentOutcome:
         """Plain text needs no parser, only the text gate."""
+        name = source or text_source(title, text)
         cleaned, title = clean(text).text, clean(title).text
         data = f"{title}\n{cleaned}".encode()
         loaded = LoadedDocument(title=title, text=cleaned, media_type="text/plain")
-        name = source or f"text-{hashlib.sha256(data).hexdigest()[:16]}"
         item = ReceivedItem(name, title or name, data, "text/plain", loaded)
         return self._run([item], collection, progress).documents[0]
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from domain.access import Scope
+from domain.documents import text_source
 from domain.errors import NotFound, UsageError
 from domain.job_protocols import JobQueue
 from domain.jobs import DocumentInfo, Job, JobStatus, NewJob, Receipt
@@ -70,9 +71,7 @@ class Uploads:
         return NewJob(UPLOAD, payload, file.data)
 
     def accept_text(self, upload: TextUpload) -> NewJob:
-        # Text that is sent twice is one document: the id comes from what it says.
-        digest = sha256(f"{upload.title}\x00{upload.text}".encode()).hexdigest()
-        source = clean_name(upload.source or "") or f"text-{digest[:20]}"
+        source = clean_name(upload.source or "") or text_source(upload.title, upload.text)
         collection = self._engine.collection(upload.collection)
         payload = upload_payload(
             "text", tenant=self._tenant, collection=collection, source=source, title=clean_name(upload.title)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
+from domain.documents import text_source
 from fovea import DocumentStatus, IndexModelMismatch, open_engine
 from retrieval.embedders.hashing import HashingEncoder
 from tests.end_to_end.product import ROOT, hashing
@@ -298,6 +299,7 @@ def test_after_any_steps_exactly_the_living_versions_are_found(changing, steps):
 def test_vectors_of_one_encoder_are_never_searched_with_another(tmp_path):
     with open_engine(settings=hashing(tmp_path / "data")) as engine:
         engine.ingest_text("The lamp is serviced twice a year.")
+        assert engine.list_documents()[0].source == text_source("", "The lamp is serviced twice a year.")
         kept = found_by(engine, ["The lamp is serviced"])
     before = rows(tmp_path / "data")
     with open_engine(settings=hashing(tmp_path / "data"), encoder=HashingEncoder(32)) as engine:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from domain.documents import document_id
+from domain.documents import document_id, text_source
 from domain.errors import StorageError
 from domain.jobs import JobStatus
 from service.api.replies import (
@@ -67,7 +67,7 @@ def test_text_and_urls_are_accepted_as_json(client, jobs):
     url = client.post("/v1/documents", json={"url": "https://example.org/a"}).json()["documents"][0]
     named = client.post("/v1/documents", json={"text": "x", "source": "wiki/1"}).json()["documents"][0]
     assert text["id"] == again["id"], "the same text is the same document"
-    assert text["source"].startswith("text-")
+    assert text["source"] == text_source("Note", "Rent is 900."), "as the library names it"
     assert (url["source"], named["source"]) == ("https://example.org/a", "wiki/1")
     assert url["id"] == document_id("local", "default", "https://example.org/a")
     assert [job.payload["form"] for job in jobs.jobs.values()] == ["text", "text", "url", "text"]
