@@ -2,6 +2,10 @@
 
 Tools only read. The engine behind them may be the local one or an HTTP client: both have the same verbs. Over HTTP it
 is that of whoever calls, found anew for every call: no tool has an argument that could name another tenant's.
+
+The SDK's `MCPServer` makes the schemas of the tools and calls them. What is served is its low-level `Server`, because
+the former also declares prompts, resources and a stream of changes, of which there are none: clients would list them in
+vain, and hold a connection that never says anything.
 """
 
 from __future__ import annotations
@@ -9,12 +13,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
+import structlog
 from anyio import to_thread
-from mcp.server import MCPServer
+from mcp import MCPError
+from mcp.server import MCPServer, Server, ServerRequestContext
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
-from pydantic import Field
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    ToolAnnotations,
+)
+from pydantic import Field, ValidationError
 
 from domain.answers import Answer
 from domain.errors import FoveaError
@@ -22,6 +37,12 @@ from domain.jobs import DocumentInfo
 from domain.search import DEFAULT_COLLECTION
 from domain.search_result import SearchResult
 
+log = structlog.get_logger("fovea.mcp")
+
+_INSTRUCTIONS = (
+    "Answers from the user's own documents. `search` returns only the sentences that hold the answer, with their exact "
+    "place; prefer it when you write the answer yourself. `ask` returns a finished answer with citations."
+)
 _READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _MAX_LISTED = 1000
 
@@ -49,23 +70,52 @@ class QuestionEngine(Protocol):
     def list_documents(self, collection: str | None, limit: int, after: str | None) -> list[DocumentInfo]: ...
 
 
-def create_mcp_server(engine: QuestionEngine, version: str = "") -> MCPServer:
+def create_mcp_server(engine: QuestionEngine, version: str = "") -> Server[Any]:
     """A server whose tools answer everybody from `engine`: for stdio, where one user has one process."""
     return create_shared_mcp_server(lambda _: engine, to_thread.run_sync, version)
 
 
-def create_shared_mcp_server(engine_for: EngineFor, run: Run, version: str = "") -> MCPServer:
+def create_shared_mcp_server(engine_for: EngineFor, run: Run, version: str = "") -> Server[Any]:
     """A server whose tools answer each caller from its own engine: for HTTP. `run` bounds how many work at a time."""
-    server = MCPServer(
-        "fovea",
-        version=version,
-        instructions=(
-            "Answers from the user's own documents. `search` returns only the sentences that hold the answer, with "
-            "their exact place; prefer it when you write the answer yourself. `ask` returns a finished answer with "
-            "citations."
-        ),
-        log_level="WARNING",
+    tools = _tools(engine_for, run)
+
+    async def list_tools(_: ServerRequestContext[Any], params: PaginatedRequestParams | None) -> ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(INVALID_PARAMS, "All tools are on one page; no cursor was given out.")
+        return ListToolsResult(tools=await tools.list_tools())
+
+    async def call_tool(
+        context: ServerRequestContext[Any], params: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
+        if params.name not in {tool.name for tool in await tools.list_tools()}:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name}")
+        told = Context(request_context=context, mcp_server=tools, input_params=params)
+        try:
+            return await tools.call_tool(params.name, params.arguments or {}, told)
+        except ToolError as error:
+            if isinstance(error, UnexpectedToolError):
+                log.exception("mcp_tool_crashed", tool=params.name)
+            return CallToolResult(content=[TextContent(type="text", text=_sentence(error))], is_error=True)
+
+    return Server(
+        "fovea", version=version, instructions=_INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
+
+
+def _sentence(error: ToolError) -> str:
+    """What the model reads of a call that failed: how to mend it, and of a bug no more than that there was one."""
+    cause = error.__cause__
+    if isinstance(error, UnexpectedToolError):
+        return str(error)
+    if isinstance(cause, ValidationError):
+        wrong = (f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in cause.errors())
+        return f"The arguments do not fit the tool's schema: {'; '.join(wrong)}. [invalid_request]"
+    return str(cause or error)
+
+
+def _tools(engine_for: EngineFor, run: Run) -> MCPServer:
+    """The tools, with their schemas."""
+    server = MCPServer("fovea", log_level="WARNING")
 
     async def told(context: Context, call: Callable[[QuestionEngine], T]) -> T:
         """What the call gives. Raises ToolError with the sentence that the model should read."""

@@ -58,8 +58,9 @@ RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("GET", "/v1/batches/{batch_id}"): _READ,
     ("GET", "/v1/batches/{batch_id}/results"): _READ,
     ("DELETE", "/v1/batches/{batch_id}"): _READ,
-    ("GET", "/mcp"): _READ,
     ("POST", "/mcp"): _READ,
+    # What a client with a session would ask for: the router answers 405, and says that there is POST.
+    ("GET", "/mcp"): _READ,
     ("DELETE", "/mcp"): _READ,
     ("GET", "/metrics"): _OPERATOR,
 }

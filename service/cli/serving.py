@@ -62,12 +62,13 @@ def mcp(
     from importlib.metadata import version
 
     from service.mcp_server import create_mcp_server
+    from service.mcp_stdio import run_over_stdio
 
     if http:
         _mcp_over_http(port, data_dir, url)
         return
     with opened(data_dir, url) as engine:
-        create_mcp_server(engine, version("fovea-rag")).run("stdio")
+        run_over_stdio(create_mcp_server(engine, version("fovea-rag")))
 
 
 def _mcp_over_http(port: int, data_dir: Path | None, url: str | None) -> None:

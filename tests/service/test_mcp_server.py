@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import anyio
 import pytest
 from mcp import Client as McpClient
+from mcp import MCPError
+from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND
 
 from domain.errors import GeneratorUnreachable, StorageError
 from fovea import open_engine
@@ -52,6 +55,50 @@ def test_the_tools_describe_themselves_and_only_read(engine):
         assert all(item["description"] for item in tool.input_schema["properties"].values())
     assert tools["search"].input_schema["required"] == ["question"]
     assert tools["search"].input_schema["properties"].keys() == {"question", "max_tokens", "collection"}
+
+
+def test_only_tools_are_declared_and_nothing_else_is_there(engine):
+    """A client lists what a server declares, and keeps a connection open for changes that it announces."""
+
+    async def talk(client):
+        refused = []
+        for ask in (client.list_prompts, client.list_resources, lambda: client.get_prompt("any")):
+            with pytest.raises(MCPError) as error:
+                await ask()
+            refused.append(error.value.error.code)
+        return client.server_capabilities.model_dump(exclude_none=True), refused
+
+    declared, refused = with_client(engine, talk)
+    assert declared == {"tools": {"list_changed": False}}
+    assert refused == [METHOD_NOT_FOUND] * 3
+
+
+def test_what_is_no_tool_and_no_page_is_an_error_of_the_protocol(engine):
+    """Nothing that a model could mend by calling again: the client has the list."""
+
+    async def talk(client):
+        with pytest.raises(MCPError) as tool:
+            await client.call_tool("delete_document", {})
+        with pytest.raises(MCPError) as page:
+            await client.list_tools(cursor="2")
+        return tool.value.error, page.value.error
+
+    tool, page = with_client(engine, talk)
+    assert (tool.code, tool.message) == (INVALID_PARAMS, "Unknown tool: delete_document")
+    assert (page.code, page.message) == (INVALID_PARAMS, "All tools are on one page; no cursor was given out.")
+
+
+def test_results_have_the_shape_that_their_tool_declares(engine):
+    from jsonschema import validate
+
+    async def talk(client):
+        schemas = {tool.name: tool.output_schema for tool in (await client.list_tools()).tools}
+        asked = {"search": {"question": "Who?"}, "ask": {"question": "Who?"}, "list_documents": {}}
+        return [(schemas[name], await client.call_tool(name, given)) for name, given in asked.items()]
+
+    for schema, result in with_client(engine, talk):
+        validate(result.structured_content, schema)
+        assert json.loads(result.content[0].text) == result.structured_content
 
 
 def test_search_gives_the_evidence(engine):
@@ -103,11 +150,23 @@ def test_what_is_wrong_is_told_to_the_model_in_a_sentence(engine, arguments, sai
         assert said in result.content[0].text
 
 
-@pytest.mark.parametrize("arguments", [{}, {"question": 7}, {"question": "Who?", "max_tokens": 0}])
-def test_arguments_that_do_not_fit_the_schema_are_refused(engine, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "question: Field required."),
+        ({"question": 7}, "question: Input should be a valid string."),
+        ({"question": "Who?", "max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1."),
+        ({"question": "Who?", "max_tokens": "many secrets"}, "unable to parse string as an integer."),
+    ],
+)
+def test_arguments_that_do_not_fit_the_schema_are_refused_in_a_sentence(engine, arguments, said):
+    """The sentence is read by a model: no address of a library's manual, and not the argument once more."""
     result = call(engine, "search", **arguments)
+    told = result.content[0].text
     assert result.is_error
-    assert result.content[0].text
+    assert told.startswith("The arguments do not fit the tool's schema: ")
+    assert told.endswith(f"{said} [invalid_request]")
+    assert "://" not in told and "many secrets" not in told
 
 
 class Failing:
