@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol, TypeVar
 
+import orjson
 import structlog
 from anyio import to_thread
 from mcp import MCPError
@@ -36,6 +37,7 @@ from domain.errors import FoveaError
 from domain.jobs import DocumentInfo
 from domain.search import DEFAULT_COLLECTION
 from domain.search_result import SearchResult
+from service.mcp_replies import answer_reply, listing_reply, search_reply
 
 log = structlog.get_logger("fovea.mcp")
 
@@ -44,14 +46,15 @@ _INSTRUCTIONS = (
     "place; prefer it when you write the answer yourself. `ask` returns a finished answer with citations."
 )
 _READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-_MAX_LISTED = 1000
+_PAGE = 100
 
 T = TypeVar("T")
 
 Question = Annotated[str, Field(description="The question, in English or Chinese, as a full sentence.")]
 MaxTokens = Annotated[int | None, Field(description="Ceiling of context tokens; leave it out for the default.", ge=1)]
 Collection = Annotated[str, Field(description="The collection of documents to look into.")]
-
+Details = Annotated[bool, Field(description="Everything the HTTP API returns, for programs: thousands of tokens.")]
+After = Annotated[str | None, Field(description="`next` of the page before.")]
 
 EngineFor = Callable[[Any], "QuestionEngine"]
 """The engine for an HTTP request, which is None over stdio. It is called beside the event loop."""
@@ -91,7 +94,7 @@ def create_shared_mcp_server(engine_for: EngineFor, run: Run, version: str = "")
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name}")
         told = Context(request_context=context, mcp_server=tools, input_params=params)
         try:
-            return await tools.call_tool(params.name, params.arguments or {}, told)
+            return _compact(await tools.call_tool(params.name, params.arguments or {}, told))
         except ToolError as error:
             if isinstance(error, UnexpectedToolError):
                 log.exception("mcp_tool_crashed", tool=params.name)
@@ -100,6 +103,14 @@ def create_shared_mcp_server(engine_for: EngineFor, run: Run, version: str = "")
     return Server(
         "fovea", version=version, instructions=_INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
+
+
+def _compact(result: CallToolResult | InputRequiredResult) -> CallToolResult | InputRequiredResult:
+    """The same result with its text, which the SDK indents, on one line: blanks are tokens."""
+    if isinstance(result, CallToolResult) and result.structured_content is not None:
+        text = orjson.dumps(result.structured_content).decode()
+        return result.model_copy(update={"content": [TextContent(type="text", text=text)]})
+    return result
 
 
 def _sentence(error: ToolError) -> str:
@@ -128,26 +139,36 @@ def _tools(engine_for: EngineFor, run: Run) -> MCPServer:
 
     @server.tool(annotations=_READ_ONLY)
     async def search(
-        context: Context, question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
+        context: Context,
+        question: Question,
+        max_tokens: MaxTokens = None,
+        collection: Collection = DEFAULT_COLLECTION,
+        details: Details = False,
     ) -> dict[str, Any]:
-        """Find the few sentences in the documents that answer a question, with source, page and offsets."""
+        """Find the few sentences in the documents that answer a question, with source and page."""
         options: dict[str, Any] = {"max_tokens": max_tokens, "collection": collection}
         found = await told(context, lambda engine: engine.search(question, **options))
-        return found.to_dict()
+        return found.to_dict() if details else search_reply(found)
 
     @server.tool(annotations=_READ_ONLY)
     async def ask(
-        context: Context, question: Question, max_tokens: MaxTokens = None, collection: Collection = DEFAULT_COLLECTION
+        context: Context,
+        question: Question,
+        max_tokens: MaxTokens = None,
+        collection: Collection = DEFAULT_COLLECTION,
+        details: Details = False,
     ) -> dict[str, Any]:
         """Answer a question from the documents, with verified citations."""
         options: dict[str, Any] = {"max_tokens": max_tokens, "collection": collection}
         answer = await told(context, lambda engine: engine.ask(question, **options))
-        return answer.to_dict()
+        return answer.to_dict() if details else answer_reply(answer)
 
     @server.tool(annotations=_READ_ONLY)
-    async def list_documents(context: Context, collection: Collection = DEFAULT_COLLECTION) -> dict[str, Any]:
-        """List the documents of a collection."""
-        found = await told(context, lambda engine: engine.list_documents(collection, _MAX_LISTED, None))
-        return {"documents": [item.to_dict() for item in found]}
+    async def list_documents(
+        context: Context, collection: Collection = DEFAULT_COLLECTION, after: After = None
+    ) -> dict[str, Any]:
+        """List the documents of a collection, a hundred a page."""
+        found = await told(context, lambda engine: engine.list_documents(collection, _PAGE, after))
+        return listing_reply(found, _PAGE)
 
     return server

@@ -109,7 +109,7 @@ async def _over_mcp(server, questions):
     async with McpClient(server) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == {"search", "ask", "list_documents"}
         for question in questions:
-            arguments = {"question": question, "max_tokens": LIMIT}
+            arguments = {"question": question, "max_tokens": LIMIT, "details": True}
             search = await client.call_tool("search", arguments)
             answer = await client.call_tool("ask", arguments)
             assert not search.is_error and not answer.is_error

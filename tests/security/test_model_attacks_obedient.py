@@ -139,7 +139,8 @@ def test_l1_mcp_hands_on_text_and_no_tool_that_writes(poisoned):
 
     async def talk():
         async with McpClient(create_mcp_server(engine)) as client:
-            return [await client.call_tool("ask", {"question": question(order)}) for order in ORDERS[::6]]
+            asked = ({"question": question(order), "details": True} for order in ORDERS[::6])
+            return [await client.call_tool("ask", arguments) for arguments in asked]
 
     for reply in anyio.run(talk):
         assert not reply.is_error and all(item.type == "text" for item in reply.content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -11,6 +12,9 @@ from mcp import Client as McpClient
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND
 
+from context.abstention import nearest_of_evidence
+from domain.answers import CitedSentence
+from domain.documents import Span
 from domain.errors import GeneratorUnreachable, StorageError
 from fovea import open_engine
 from service.mcp_server import create_mcp_server
@@ -54,7 +58,7 @@ def test_the_tools_describe_themselves_and_only_read(engine):
         assert tool.annotations.read_only_hint
         assert all(item["description"] for item in tool.input_schema["properties"].values())
     assert tools["search"].input_schema["required"] == ["question"]
-    assert tools["search"].input_schema["properties"].keys() == {"question", "max_tokens", "collection"}
+    assert tools["search"].input_schema["properties"].keys() == {"question", "max_tokens", "collection", "details"}
 
 
 def test_only_tools_are_declared_and_nothing_else_is_there(engine):
@@ -107,6 +111,49 @@ def test_search_gives_the_evidence(engine):
     assert found["evidence"][0]["source"] == "lamp"
 
 
+def test_a_reply_costs_little_more_than_what_it_says(engine):
+    """It goes whole into the window of the model that called."""
+    result = call(engine, "search", question="How often is the lamp serviced?")
+    assert result.structured_content == {
+        "evidence": [{"mark": 1, "source": "lamp", "title": "Lamp", "text": LAMP}],
+        "context_tokens": result.structured_content["context_tokens"],
+        "bill": result.structured_content["bill"],
+    }
+    assert result.structured_content["bill"].keys() == {"evidence", "total", "baseline", "avoided"}
+    assert "\n" not in result.content[0].text and '": ' not in result.content[0].text
+    whole = call(engine, "search", question="How often is the lamp serviced?", details=True)
+    assert whole.structured_content.keys() >= {"dropped", "timings", "evidence"}
+    assert len(whole.content[0].text) > 3 * len(result.content[0].text)
+
+
+class Saying:
+    """An engine that always gives the same answer."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def ask(self, question, **options):
+        return self._answer
+
+
+def test_a_question_without_an_answer_gets_leads_and_says_so(engine):
+    answer = engine.ask("How often is the lamp serviced?")
+    leads = nearest_of_evidence(answer.search.evidence)
+    search = replace(answer.search, context=replace(answer.search.context, evidence=(), nearest=leads))
+    nothing = replace(answer, text="I don't know.", citations=(), search=search, abstained=True)
+    told = call(Saying(nothing), "ask", question="Who?").structured_content
+    assert (told["answer"], told["abstained"], told["citations"]) == ("I don't know.", True, [])
+    assert told["nearest"] == [{"source": "lamp", "title": "Lamp", "text": LAMP}]
+
+
+def test_a_sentence_without_support_is_named(engine):
+    claim = CitedSentence(Span(0, 14), (1,), False)
+    answer = replace(engine.ask("How often is the lamp serviced?"), text="It is red. [1]", sentences=(claim,))
+    told = call(Saying(answer), "ask", question="Who?").structured_content
+    assert told["unsupported"] == ["It is red. [1]"]
+    assert "abstained" not in told
+
+
 def test_the_same_result_is_there_as_text_for_clients_that_read_no_structure(engine):
     result = call(engine, "search", question="How often is the lamp serviced?")
     assert LAMP in result.content[0].text
@@ -133,6 +180,25 @@ def test_a_collection_can_be_named(engine):
 def test_documents_are_listed(engine):
     listed = call(engine, "list_documents").structured_content
     assert {item["source"] for item in listed["documents"]} == {"lamp", "battery"}
+    assert listed.keys() == {"documents"}, "there is no next page"
+
+
+def test_many_documents_come_in_pages(tmp_path):
+    with open_engine(settings=Settings(data_dir=tmp_path, encoder=EncoderSettings(model="hashing"))) as engine:
+        engine.ingest([_lines(tmp_path / "corpus.jsonl", 130)])
+        first = call(engine, "list_documents").structured_content
+        second = call(engine, "list_documents", after=first["next"]).structured_content
+    assert (len(first["documents"]), len(second["documents"])) == (100, 30)
+    assert len({item["source"] for item in first["documents"] + second["documents"]}) == 130
+    assert "next" not in second
+
+
+def _lines(path, count):
+    rows = [
+        {"id": f"n{number}", "title": f"Note {number}", "text": f"Note {number} is short."} for number in range(count)
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
 
 
 @pytest.mark.parametrize(
