@@ -24,6 +24,10 @@ class JobQueue(Protocol):
         """
         ...
 
+    def earlier(self, receipt: Receipt) -> Receipt | None:
+        """The receipt of an equal request that was here before, else None. Raises as `submit`."""
+        ...
+
     def get(self, job_id: str) -> Job:
         """Raises NotFound."""
         ...

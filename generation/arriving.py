@@ -43,7 +43,7 @@ class ArrivingAnswer:
             return
         chunk = parse_chunk(event)
         if chunk.alive and not self.alive:
-            self.alive = True
+            self.alive = self._outcome.begun = True
             for listener in self._listeners:
                 listener()
         self._outcome.usage = chunk.usage or self._outcome.usage

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from domain.answers import Usage
 from domain.errors import GenerationError, GeneratorBadResponse
@@ -74,7 +74,12 @@ def _joined(content: Any) -> str:
 
 
 def _usage(value: Any) -> Usage | None:
-    counts = [_object(value).get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(isinstance(count, int) and 0 <= count <= _MOST_TOKENS for count in counts):
+    """What the server counted. A prompt of no tokens is none, and nothing at all is believed that is no number."""
+    prompt, completion = (_object(value).get(name) for name in ("prompt_tokens", "completion_tokens"))
+    if not (_is_count(prompt, least=1) and _is_count(completion, least=0)):
         return None
-    return Usage(prompt_tokens=counts[0] or 0, completion_tokens=counts[1] or 0)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)
+
+
+def _is_count(value: Any, least: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST_TOKENS

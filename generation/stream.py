@@ -15,6 +15,7 @@ from domain.answers import Usage
 class Outcome:
     """Filled in while an answer arrives; complete once its iterator is exhausted."""
 
+    begun: bool = False
     usage: Usage | None = None
     finish_reason: str | None = None
     model: str | None = None
@@ -50,6 +51,11 @@ class Generation(Iterator[str]):
     def model(self) -> str | None:
         """The model that answered, where several could; None where there is only one."""
         return self._outcome.model
+
+    @property
+    def begun(self) -> bool:
+        """The model has produced something, be it reasoning that nobody sees: from then on it is paid for."""
+        return self._outcome.begun
 
     @property
     def usage(self) -> Usage | None:

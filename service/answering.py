@@ -13,6 +13,7 @@ from context.mark_stream import MarkStream
 from domain.answers import Answer, Usage
 from domain.asking import AskOptions
 from domain.errors import ContextBudgetError, GenerationCancelled, GenerationError
+from domain.protocols import Generator
 from domain.search import Filters
 from domain.search_result import SearchResult
 from service.cancelling import AnswerStream, Cancellation
@@ -57,6 +58,7 @@ def generate_answer(
     GenerationError is raised, or ContextBudgetError where the prompt was longer than the model takes.
     """
     collected = list[str]()
+    stream: Iterator[str] = iter(())
     gate, marks = CleanStream(parts.clean_text), MarkStream(item.mark for item in found.evidence)
     try:
         with clock.stage("generate"):
@@ -78,6 +80,8 @@ def generate_answer(
     except GenerationCancelled:
         raise
     except GenerationError as error:
+        paid = _paid(parts, stream, "".join(collected), found)
+        error.spent_tokens = paid.prompt_tokens + paid.completion_tokens
         if collected:
             raise
         if parts.fallback is None:
@@ -85,10 +89,30 @@ def generate_answer(
                 raise _too_long(error, found) from error
             raise
         log.warning("model_failed code=%s fallback=%s", error.code, parts.fallback.model)
-        with clock.stage("generate"):
-            text = "".join(parts.fallback.generate(found.context))
-        yield text
-        yield answered(parts, text, found, parts.fallback.model, None, clock, degraded=True)
+        yield from _stood_in(parts, parts.fallback, found, paid, clock)
+
+
+def _stood_in(
+    parts: Parts, fallback: Generator, found: SearchResult, paid: Usage, clock: Stopwatch
+) -> Iterator[str | Answer]:
+    """The fallback's text and its Answer. It costs what the model has taken in vain, and what it takes itself."""
+    with clock.stage("generate"):
+        quoted = fallback.generate(found.context)
+        text = "".join(quoted)
+    yield text
+    own = getattr(quoted, "usage", None) or Usage(0, parts.counter.count(text))
+    answer = answered(parts, text, found, fallback.model, own, clock, degraded=True)
+    usage = Usage(paid.prompt_tokens + own.prompt_tokens, paid.completion_tokens + own.completion_tokens)
+    yield replace(answer, usage=usage)
+
+
+def _paid(parts: Parts, stream: Iterator[str], text: str, found: SearchResult) -> Usage:
+    """What a call took that gave no whole answer: what its server reports, else our count where the model had begun."""
+    reported: Usage | None = getattr(stream, "usage", None)
+    if reported is not None:
+        return reported
+    begun = text or getattr(stream, "begun", False)
+    return Usage(found.bill.total, parts.counter.count(text)) if begun else Usage(0, 0)
 
 
 def answered(

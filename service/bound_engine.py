@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from domain.access import Principal
 from domain.answers import Answer, Usage
 from domain.documents import Document
-from domain.errors import GenerationCancelled, NotFound, UsageError
+from domain.errors import FoveaError, GenerationCancelled, NotFound, UsageError
 from domain.explanation import Explanation
 from domain.jobs import CollectionInfo, DocumentInfo, DocumentOutcome, IngestProgress, IngestReport
 from domain.search import DEFAULT_COLLECTION
@@ -158,13 +158,18 @@ class BoundEngine:
                 with closing(stream):
                     for part in stream:
                         held.usage = (
-                            _cost(part)
+                            cost_of(part)
                             if isinstance(part, Answer)
                             else self._so_far(course, held.usage, part, question, options)
                         )
                         yield part
             except GenerationCancelled:
                 held.usage = self._so_far(course, held.usage, "", question, options)
+                raise
+            except FoveaError as error:
+                if error.spent_tokens:  # what it took is known, and no more than that is charged
+                    held.usage = Usage(error.spent_tokens, 0)
+                error.spent_tokens = held.usage.prompt_tokens + held.usage.completion_tokens
                 raise
 
     def explain(
@@ -223,7 +228,7 @@ class BoundEngine:
         return Usage(prompt, usage.completion_tokens + max(1, len(part.encode("utf-8", "replace")) // _BYTES_A_TOKEN))
 
 
-def _cost(answer: Answer) -> Usage:
+def cost_of(answer: Answer) -> Usage:
     """What an answer took; nothing where no model was asked."""
     usage = NOTHING if answer.abstained and not answer.search.evidence else answer.usage
     return Usage(usage.prompt_tokens + _rewriting(answer.search), usage.completion_tokens)

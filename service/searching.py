@@ -38,7 +38,7 @@ def spent_on(rewrite: Rewrite | None) -> Iterator[None]:
     try:
         yield
     except FoveaError as error:
-        error.spent_tokens = rewrite.tokens if rewrite else 0
+        error.spent_tokens += rewrite.tokens if rewrite else 0
         raise
 
 

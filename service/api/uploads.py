@@ -44,15 +44,22 @@ class Uploads:
         self._notice = notice
         self._tenant = engine.principal.tenant
 
-    def submit(self, jobs: Sequence[NewJob], key: str | None = None) -> tuple[Mapping[str, Any], Receipt | None]:
+    def submit(
+        self, jobs: Sequence[NewJob], key: str | None = None, check_room: Callable[[], None] = lambda: None
+    ) -> tuple[Mapping[str, Any], Receipt | None]:
         """Commit all jobs of a request, or none: (the reply, the receipt where the request was here before).
 
-        Raises UsageError "idempotency_key_reused".
+        What `check_room` raises keeps out what is new, and not the reply to what was taken before. Raises UsageError
+        "idempotency_key_reused".
         """
         content = [[job.payload, sha256(job.blob or b"").hexdigest()] for job in jobs]
         response = {"documents": [_accepted(job) for job in jobs]}
         sent = [replace(job, payload={**job.payload, "key_id": self._engine.principal.key_id}) for job in jobs]
-        earlier = self._jobs.submit(sent, receipt_of(key, ["documents", content], response))
+        receipt = receipt_of(key, ["documents", content], response)
+        earlier = self._jobs.earlier(receipt) if receipt else None
+        if earlier is None:
+            check_room()
+            earlier = self._jobs.submit(sent, receipt)
         return (earlier.response if earlier else response), earlier
 
     def accept_file(self, file: UploadedFile, collection: str, source: str = "") -> NewJob:

@@ -19,6 +19,7 @@ from domain.jobs import ErrorInfo, Job, Turn
 from service.batches.asking import Answering, Askers
 from service.batches.columns import answer_columns
 from service.batches.spending import Spending
+from service.bound_engine import cost_of
 from service.completions import completion
 from service.lanes import Hold, Outcome
 
@@ -136,15 +137,18 @@ class _BatchTurn:
 
     def _record(self, item: BatchItem, answer: Answer | Exception) -> None:
         if isinstance(answer, Answer):
-            self._spending.add(answer.usage.prompt_tokens + answer.usage.completion_tokens)
-            self._work.record(self._job, item, self._result(item, answer))
+            result = self._result(item, answer)
+            self._spending.add(result.tokens)
+            self._work.record(self._job, item, result)
             self._observe(answer)
         elif isinstance(answer, _OF_THE_ITEM) and not isinstance(answer, ConfigurationError):
-            error = ErrorInfo(answer.code, answer.message)
-            self._work.record(self._job, item, ItemResult(item.ordinal, error=error))
+            error, spent = ErrorInfo(answer.code, answer.message), answer.spent_tokens
+            self._spending.add(spent)  # a model that broke off is paid for as well
+            self._work.record(self._job, item, ItemResult(item.ordinal, error=error, prompt_tokens=spent))
         else:
             raise answer
 
     def _result(self, item: BatchItem, answer: Answer) -> ItemResult:
         content = completion(answer) if self._form is BatchForm.OPENAI else answer_columns(answer)
-        return ItemResult(item.ordinal, content, answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        cost = cost_of(answer)
+        return ItemResult(item.ordinal, content, cost.prompt_tokens, cost.completion_tokens)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,15 @@ from domain.batches import BatchForm, BatchItem, NewBatch
 from domain.errors import UsageError
 from service.answer_strings import folded
 from service.batches.columns import NO_QUESTION, Row
-from service.batches.tables import MAX_ROWS, find_question_column, parse_rows, question_of
+from service.batches.tables import (
+    MAX_ROWS,
+    check_repeated,
+    columns_of,
+    find_question_column,
+    parse_rows,
+    question_of,
+    width_of,
+)
 
 CHAT_URL = "/v1/chat/completions"
 
@@ -43,6 +52,8 @@ def batch_of_rows(
     """A batch of a table's rows; the rows come back with their answers. Raises UsageError without a question column."""
     _check_size(len(rows))
     column = find_question_column(rows, question_column)
+    check_repeated("The columns' names have", width_of(columns_of(rows)), len(rows))
+    check_repeated("The options have", len(json.dumps(options, ensure_ascii=False)), len(rows))
     items = [_table_item(ordinal, row, column, options) for ordinal, row in enumerate(rows)]
     return NewBatch(BatchForm.ROWS, tuple(items), max_total_tokens)
 
@@ -69,9 +80,8 @@ def batch_of_requests(lines: Sequence[Row], read_chat: ReadChat, max_total_token
     """A batch of the lines of an OpenAI batch file. Raises UsageError that names the line."""
     _check_size(len(lines))
     items = [_request_item(ordinal, line, read_chat) for ordinal, line in enumerate(lines)]
-    names = [item.custom_id for item in items]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice, times = Counter(item.custom_id for item in items).most_common(1)[0]
+    if times > 1:
         raise UsageError(f"The custom_id {twice!r} stands in two lines; results are told apart by it.")
     return NewBatch(BatchForm.OPENAI, tuple(items), max_total_tokens)
 

@@ -39,13 +39,13 @@ def _table_row(form: BatchForm, item: BatchItem, result: ItemResult) -> Row:
 
 def _columns(result: ItemResult) -> Row:
     if result.content is None:
-        return error_columns(_error(result))
+        return error_columns(_error(result), result.tokens)
     return dict(result.content) if result.asked else repeated_columns(result.content)
 
 
 def _columns_of_completion(result: ItemResult) -> Row:
     if result.content is None:
-        return error_columns(_error(result))
+        return error_columns(_error(result), result.tokens)
     fovea = result.content["fovea"]
     names = ("answer", "abstained", "degraded", "citations", "context_tokens", "model")
     tokens = {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens}

@@ -152,9 +152,9 @@ def _within_ceiling(questions: Sequence[str], answer_many: AnswerMany, spending:
     left = list(questions)
     while left and (count := spending.room(0, len(left))):
         for question, answer in zip(left[:count], answer_many(left[:count]), strict=True):
-            if isinstance(answer, Answer):
-                spending.add(answer.usage.prompt_tokens + answer.usage.completion_tokens)
-            yield question, answer_columns(answer)
+            columns = answer_columns(answer)
+            spending.add(_tokens_of([columns])[0])
+            yield question, columns
         left = left[count:]
     for question in left:
         yield question, error_columns(spending.error)

@@ -16,7 +16,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from domain.errors import UsageError
-from service.batches.columns import Row
+from service.batches.columns import Row, check_names
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _MAX_CELL = 32_767  # characters, the format's limit
@@ -70,6 +70,7 @@ def rows_of(data: bytes, name: str) -> list[Row]:
     if not values:
         return []
     header = [str(cell).strip() for cell in values[0]]
+    check_names(header, name)
     named = [index for index, column in enumerate(header) if column]
     return [
         {header[index]: _plain(row[index]) for index in named} for row in values[1:] if any(cell != "" for cell in row)

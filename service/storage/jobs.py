@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, nul
 from domain.errors import NotFound
 from domain.jobs import ErrorInfo, Job, JobStatus, NewJob, Receipt
 from service.storage.collections import TenantScope
-from service.storage.receipts import put_receipt
+from service.storage.receipts import find_receipt, put_receipt
 from service.storage.rows import error_from, now, payload_from, payload_json
 from service.storage.tables import job_blobs, jobs
 
@@ -30,6 +30,11 @@ class SqlJobQueue(TenantScope):
                 for job in jobs:
                     insert_job(connection, self._tenant, job)
         return earlier
+
+    def earlier(self, receipt: Receipt) -> Receipt | None:
+        """The receipt of an equal request that was here before, else None."""
+        with self._database.read() as connection:
+            return find_receipt(connection, self._tenant, receipt)
 
     def get(self, job_id: str) -> Job:
         """A job without its blob. Raises NotFound."""

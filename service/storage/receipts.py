@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -21,11 +21,19 @@ from service.storage.tables import idempotency_keys
 KEPT = timedelta(hours=24)
 
 
-def _find(connection: Connection, tenant: str, key: str, fingerprint: str) -> Receipt:
-    """The receipt of an equal request. Raises UsageError where the key was used for something else."""
-    own = (idempotency_keys.c.tenant_id == tenant, idempotency_keys.c.key == key)
-    row = connection.execute(select(idempotency_keys).where(*own)).one()
-    if row.fingerprint != fingerprint:
+def find_receipt(connection: Connection, tenant: str, receipt: Receipt) -> Receipt | None:
+    """The receipt of an equal request, None where none is kept. Raises UsageError "idempotency_key_reused"
+    where its key was used for something else.
+    """
+    return _find(connection, tenant, receipt, idempotency_keys.c.created_at >= _oldest_kept())
+
+
+def _find(connection: Connection, tenant: str, receipt: Receipt, *kept: ColumnElement[bool]) -> Receipt | None:
+    own = (idempotency_keys.c.tenant_id == tenant, idempotency_keys.c.key == receipt.key)
+    row = connection.execute(select(idempotency_keys).where(*own, *kept)).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != receipt.fingerprint:
         raise UsageError(
             "This Idempotency-Key was used for another request within the last 24 hours; take a new key for a new "
             "request.",
@@ -48,7 +56,7 @@ def put_receipt(connection: Connection, tenant: str, receipt: Receipt) -> Receip
     statement = insert(idempotency_keys).values(values).on_conflict_do_nothing()
     if connection.execute(statement.returning(idempotency_keys.c.key)).scalar() is not None:
         return None
-    return _find(connection, tenant, receipt.key, receipt.fingerprint)
+    return _find(connection, tenant, receipt)
 
 
 def _oldest_kept() -> str:

@@ -84,10 +84,27 @@ def test_the_answer_arrives_in_parts_with_its_usage() -> None:
         assert (body["stream"], body["model"]) == (True, "m")
 
 
-@pytest.mark.parametrize("count", [-1, 2**63, 10**30])
+@pytest.mark.parametrize("count", [-1, 0, True, 2**63, 10**30])
 def test_a_count_of_tokens_that_cannot_be_is_none(count: int) -> None:
     reply = {"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}}
     assert parse_chunk(json.dumps(reply)).usage is None
+
+
+@pytest.mark.parametrize(
+    ("script", "begun"),
+    [
+        ([STREAM_HEAD, event({"id": "c", "choices": [{"delta": {"reasoning_content": "Hm."}}]})], True),
+        ([STREAM_HEAD, event(delta("The "))], True),
+        ([STREAM_HEAD, event(delta(None))], False),
+        ([status(400)], False),
+    ],
+)
+def test_an_answer_that_failed_says_whether_the_model_had_begun(script: Script, begun: bool) -> None:
+    with fake_openai(script, script, script) as server:
+        parts = generator(server.base_url).generate(context())
+        with pytest.raises(GenerationError):
+            list(parts)
+        assert parts.begun is begun
 
 
 def test_the_answer_may_be_no_longer_than_the_reserve() -> None:

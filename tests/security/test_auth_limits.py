@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from domain.access import CONFIGURED, Limits, Principal, Scope
 from domain.answers import Usage
-from domain.errors import GenerationCancelled, QuotaExceeded, StorageError, UsageError
+from domain.errors import GenerationCancelled, GeneratorBadResponse, QuotaExceeded, StorageError, UsageError
 from service.bound_engine import BoundEngine, PromptCeiling
 from service.cancelling import AnswerStream
 from service.quotas import MemoryAccount, MinuteWindow, MinuteWindows, TokenMeter
@@ -460,6 +460,26 @@ def test_l10_a_question_of_a_megabyte_and_a_history_without_end_are_refused(spen
     assert client.post("/v1/chat/completions", json={"messages": turns}).status_code == 422
 
 
+@pytest.mark.parametrize(("known", "charged"), [(61, 61), (0, 2 + 500 + 400 + 2)])
+def test_l10_an_answer_that_its_model_breaks_off_is_charged_what_that_took(known, charged):
+    """What is known of it, else what the prompt could have cost; and a batch is told the same."""
+
+    class Broken:
+        def stream(self, question, **options):
+            yield "Word"
+            error = GeneratorBadResponse("It broke off.")
+            error.spent_tokens = known
+            raise error
+
+    account = MemoryAccount()
+    caller = Principal("acme", frozenset({Scope.READ}), key_id="k")
+    engine = BoundEngine(Broken(), caller, TokenMeter(account, Day()), PromptCeiling())
+    with pytest.raises(GeneratorBadResponse) as caught:
+        list(engine.stream("Why?"))
+    assert account.spent("2026-03-01") == {"k": charged}
+    assert caught.value.spent_tokens == charged
+
+
 def test_l10_an_answer_that_is_cancelled_before_its_first_word_is_charged_its_prompt():
     class Cancelled:
         def stream(self, question, **options):
@@ -573,6 +593,24 @@ def test_c5_a_tenant_stores_no_more_documents_and_characters_than_it_may(tmp_pat
         assert "retry-after" in refused.headers
         other = place.client(place.key("large", "write")).post("/v1/documents", json={"text": "One.", "title": "T"})
         assert other.status_code == 202
+
+
+def test_c12_an_upload_that_was_taken_is_told_so_again_where_the_store_is_full_now(tmp_path):
+    """Else who lost the reply and sends the request again is told that it failed."""
+    with installation(tmp_path) as place:
+        key = place.key("small", "read", "write")
+        place.store.limit("small", Limits(documents=1))
+        client = place.client(key, **{"Idempotency-Key": "monday"})
+        first = client.post("/v1/documents", json={"text": LEASE})
+        place.server.tenants.engine_of("small").ingest_text(LEASE, source="lease")
+        again = client.post("/v1/documents", json={"text": LEASE})
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
+        assert again.json() == first.json()
+        reused = client.post("/v1/documents", json={"text": "Another."})
+        assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+        for name in ("tuesday", "tuesday"):  # what is refused leaves no receipt
+            new = place.client(key, **{"Idempotency-Key": name}).post("/v1/documents", json={"text": LEASE})
+            assert (new.status_code, new.json()["code"]) == (429, "quota_exceeded")
 
 
 def test_c5_documents_that_fail_take_places_too_and_no_more_than_there_are(tmp_path):

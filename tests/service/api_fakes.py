@@ -216,6 +216,9 @@ class FakeJobQueue:
                 self.jobs[job.id] = Job(job.id, job.kind, JobStatus.QUEUED, dict(job.payload), blob=job.blob)
             return None
 
+    def earlier(self, receipt):
+        return self.submit([], receipt) if receipt.key in self._receipts else None
+
     def claim(self, takes=lambda kind: True):
         with self._lock:
             for job in self.jobs.values():

@@ -12,6 +12,7 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from xlsxwriter import Workbook
 
 from domain.answers import Answer, Usage
 from domain.context import Context, ContextBill
@@ -20,7 +21,7 @@ from domain.search_result import SearchResult
 from service.batches.columns import ANSWER_COLUMNS
 from service.batches.journal import Journal
 from service.batches.table_run import run_batch, write_rows
-from service.batches.tables import find_question_column, parse_rows, read_rows, table_bytes
+from service.batches.tables import find_question_column, lines_of, parse_rows, read_rows, table_bytes
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
 
@@ -183,6 +184,18 @@ def test_a_broken_line_is_named(tmp_path):
         run_batch(table, tmp_path / "out.csv", Asked())
 
 
+def test_two_columns_of_one_name_are_refused_before_a_cell_of_the_first_is_lost(tmp_path):
+    (tmp_path / "q.csv").write_text("note,question,note,,\na,Who?,b,,\n")
+    with pytest.raises(UsageError, match="two columns of the name 'note'"):
+        read_rows(tmp_path / "q.csv")
+    with Workbook(str(tmp_path / "q.xlsx")) as book:
+        book.add_worksheet().write_row(0, 0, ["note", "question", "note"])
+    with pytest.raises(UsageError, match="two columns of the name 'note'"):
+        read_rows(tmp_path / "q.xlsx")
+    (tmp_path / "blank.csv").write_text("question,,\nWho?,,\n")  # what spreadsheets leave behind a table
+    assert read_rows(tmp_path / "blank.csv")[0]["question"] == "Who?"
+
+
 def test_the_question_column_is_found_or_asked_for():
     assert find_question_column([{"id": 1, "QUESTION": "Who?"}], None) == "QUESTION"
     assert find_question_column([{"a": "Who?"}], None) == "a"
@@ -273,6 +286,12 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(ta
     assert asked.questions == []
 
 
+def test_lines_are_counted_with_those_that_hold_nothing():
+    text = '\n \t\r\n"a"\r\n\n\u2028"b"\u2028\n  "c"'
+    assert list(lines_of(text)) == [(3, '"a"\r'), (5, '\u2028"b"\u2028'), (6, '  "c"')]
+    assert list(lines_of("\n\n")) == []
+
+
 # -- a ceiling of tokens -----------------------------------------------------------------------------------------------
 
 
@@ -293,6 +312,21 @@ def test_rows_beyond_the_ceiling_say_so_and_a_higher_one_goes_on_from_there(tmp_
     assert first.questions + second.questions == [f"Question {number}?" for number in range(9)]
     assert (summary.failed, summary.total_tokens) == (0, 9 * 135)
     assert not (tmp_path / "out.csv.journal").exists()
+
+
+def test_a_model_that_breaks_off_is_counted_against_the_ceiling_too(tmp_path):
+    class Broken(Asked):
+        def __call__(self, questions):
+            for _ in super().__call__(questions):
+                error = GeneratorUnreachable("It broke off.")
+                error.spent_tokens = 100
+                yield error
+
+    table, output, asked = tmp_path / "q.csv", tmp_path / "out.csv", Broken()
+    table.write_text("question\n" + "".join(f"Question {number}?\n" for number in range(9)) + "question 0?\n")
+    summary = run_batch(table, output, asked, max_total_tokens=250)
+    assert (len(asked.questions), summary.total_tokens, summary.beyond_ceiling) == (3, 300, 6)
+    assert [row["prompt_tokens"] for row in rows_of(output)] == ["100"] * 3 + [""] * 7
 
 
 # -- workbooks ---------------------------------------------------------------------------------------------------------

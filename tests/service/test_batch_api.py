@@ -7,12 +7,14 @@ import io
 import json
 import re
 import threading
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from domain.batches import BatchInfo
 from domain.errors import GeneratorUnreachable
+from domain.search_result import Rewrite
 from service.api.replies import BatchAccepted, BatchList, BatchReply
 from service.batches.columns import ANSWER_COLUMNS
 from tests.service.batch_examples import CountingEngine, batch_client, finished
@@ -162,6 +164,31 @@ def test_questions_beyond_the_ceiling_end_with_the_reason(client, engine, ceilin
         assert f"{asked * 40:,} tokens and its ceiling is {ceiling:,}" in error
 
 
+def test_what_a_model_that_broke_off_has_taken_counts_against_the_ceiling(client, engine):
+    """Else a model that breaks off every answer is asked all of them, whatever the ceiling says."""
+    questions = [f"Question {number}?" for number in range(20)]
+    for question in questions:
+        engine.fail[question] = GeneratorUnreachable("It broke off.")
+        engine.fail[question].spent_tokens = 40
+    state, batch_id = run(client, {"questions": questions, "max_total_tokens": 100})
+    assert (len(engine.asked), state["usage"]["total_tokens"]) == (3, 120)
+    rows = lines(client, batch_id)
+    assert sum(row["prompt_tokens"] or 0 for row in rows) == 120
+    assert [row["error"].partition("[")[2] for row in rows] == ["llm_unreachable]"] * 3 + ["token_ceiling]"] * 17
+
+
+def test_what_a_follow_ups_rewriting_took_counts_too(client, engine):
+    found = engine._found
+
+    def rewritten(question, collection):
+        return replace(found(question, collection), rewrite=Rewrite("Standalone?", "model", 60))
+
+    engine._found = rewritten
+    requests = [json.loads(openai_line(str(number), f"Question {number}?")) for number in range(20)]
+    state, _ = run(client, {"requests": requests, "max_total_tokens": 250})
+    assert (len(engine.asked), state["usage"]["total_tokens"]) == (3, 300)
+
+
 def test_a_question_that_cannot_be_asked_is_a_failed_row_and_costs_nothing(client, engine):
     state, batch_id = run(client, {"questions": ["", "Who?", "   "]})
     assert engine.questions == ["Who?"]
@@ -274,12 +301,70 @@ def test_a_custom_id_that_stands_twice_is_refused(client):
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b'"Who?"\nnot json\n', "line 2"), (b"", "empty|no rows"), (b"7\n", "line 1"), (b"[[[[", "line 1")],
+    [
+        (b'"Who?"\nnot json\n', "line 2"),
+        (b"", "empty|no rows"),
+        (b"7\n", "line 1"),
+        (b"[[[[", "line 1"),
+        (b'"Who?"\n{"question": "Who?", "x": ' + b"[" * 64 + b"]" * 64 + b"}", "line 2: nested too deeply; at most 64"),
+        (b'{"question": "Who?", "x": ' + b'{"":' * 990 + b"0" + b"}" * 991, "line 1: nested too deeply; at most 64"),
+    ],
 )
 def test_a_broken_file_names_its_line(client, data, words):
     reply = client.post("/v1/batches", content=data, headers={"content-type": "application/jsonl"})
     assert reply.status_code == 422
     assert re.search(words, reply.json()["detail"]), reply.json()["detail"]
+
+
+def test_a_file_may_be_nested_as_deeply_as_the_body_of_a_request(client, engine):
+    data = b'{"question": "Who?", "x": ' + b"[" * 63 + b"]" * 63 + b"}"
+    with client:
+        headers = {"content-type": "application/jsonl"}
+        batch_id = client.post("/v1/batches", content=data, headers=headers).json()["id"]
+        finished(client, batch_id)
+    assert "[[[" in client.get(f"/v1/batches/{batch_id}/results", params={"format": "csv"}).text
+
+
+WIDE = ",".join(f"c{number}" for number in range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "words"),
+    [
+        (f"question,{WIDE}\n" + "Who?\n" * 1000, "text/csv", "the largest that can be"),  # 20,000,000 empty cells
+        ("question\n" + "Who?\n" * 50_001, "text/csv", "more than 50,000 rows"),
+        ('"Who?"\n' * 50_001, "application/jsonl", "more than 50,000 rows"),
+        ('"Who?"\n' * 60_000 + "not JSON\n", "application/jsonl", "more than 50,000 rows"),  # and no further is read
+    ],
+)
+def test_i3_a_file_that_would_be_much_larger_as_a_batch_is_refused(client, data, media_type, words):
+    reply = client.post("/v1/batches", content=data.encode(), headers={"content-type": media_type})
+    assert (reply.status_code, words in reply.json()["detail"]) == (422, True), reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"questions": ["Who?"] * 40_000, "constraints": ["Be brief. " * 200]},
+        {"questions": ["Who?"] * 40_000, "metadata": {"a": ["b" * 100] * 100}},
+        {"rows": [{"question": "Who?", f"column {number}": 1} for number in range(4000)]},
+    ],
+)
+def test_i3_options_and_columns_are_not_kept_with_every_question_without_end(client, more):
+    reply = client.post("/v1/batches", json=more)
+    assert (reply.status_code, "kept with every question" in reply.json()["detail"]) == (422, True)
+
+
+def test_a_table_with_many_columns_is_asked_for_its_question_in_a_short_sentence(client):
+    data = f"{WIDE}\n1\n".encode()
+    reply = client.post("/v1/batches", content=data, headers={"content-type": "text/csv"})
+    assert reply.json()["detail"].endswith("c28, c29 and 19,970 more.")
+
+
+def test_an_option_that_is_sent_twice_is_refused(client):
+    query, headers = "max_total_tokens=5&max_total_tokens=500000", {"content-type": "text/csv"}
+    reply = client.post(f"/v1/batches?{query}", content=b"question\nWho?\n", headers=headers)
+    assert (reply.status_code, "`max_total_tokens` was sent twice" in reply.json()["detail"]) == (422, True)
 
 
 def test_other_media_types_and_files_are_refused(client):

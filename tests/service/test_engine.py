@@ -10,7 +10,7 @@ import pytest
 from domain.answers import Answer, Usage
 from domain.asking import Message
 from domain.documents import Span
-from domain.errors import GeneratorBadResponse, GeneratorUnreachable
+from domain.errors import GenerationError, GeneratorBadResponse, GeneratorUnreachable
 from fovea import DataDirectoryInUse, NotFound, UsageError, open_engine
 from fovea.testing import FunctionGenerator, PassThroughReranker
 from service.settings import EncoderSettings, GenerationSettings, Settings
@@ -208,6 +208,60 @@ def test_an_answer_that_breaks_off_is_never_mended(opened):
     assert next(stream) == "Twice"
     with pytest.raises(GeneratorBadResponse):
         next(stream)
+
+
+class Model(FunctionGenerator):
+    """Hands over the call itself, with all that it tells of how it ended."""
+
+    def generate(self, context):
+        return self._function(context)
+
+
+class BrokenOff:
+    """The call of a model that has begun, says `words` and breaks off; its server reports `usage`, or nothing."""
+
+    begun = True
+
+    def __init__(self, *words, usage=None):
+        self.usage, self._words = usage, words
+
+    def __iter__(self):
+        yield from self._words
+        raise GeneratorBadResponse("It broke off.")
+
+
+@pytest.mark.parametrize(
+    ("call", "taken"),
+    [
+        (failing(), lambda bill: (0, 0)),  # nothing was read
+        (lambda _: BrokenOff(), lambda bill: (bill.total, 0)),  # it thought, and nobody knows how much
+        (lambda _: BrokenOff(usage=Usage(300, 40)), lambda bill: (300, 40)),
+    ],
+)
+def test_a_model_that_fails_costs_what_it_has_taken_and_no_more(opened, call, taken):
+    engine = opened(generator=Model(call))
+    answer = engine.ask(LAMP)
+    engine.close()
+    prompt, completion = taken(answer.search.bill)
+    quoted = opened().ask(LAMP).usage
+    assert (answer.degraded, answer.search.bill.reported) == (True, None)
+    assert answer.usage == Usage(prompt, completion + quoted.completion_tokens)
+
+
+@pytest.mark.parametrize(
+    ("call", "least", "most"),
+    [
+        (failing(), 0, 0),
+        (lambda _: BrokenOff(), 50, 500),
+        (lambda _: BrokenOff(usage=Usage(3000, 40)), 3040, 3040),
+        (lambda _: BrokenOff("Twice a year.", usage=Usage(3000, 40)), 3040, 3040),
+        (lambda _: BrokenOff("Twice ", "a year."), 53, 500),
+    ],
+)
+def test_an_error_of_the_model_says_what_it_has_taken(opened, call, least, most):
+    with pytest.raises(GenerationError) as caught:
+        opened(generator=Model(call), fallback=False).ask(LAMP)
+    assert least <= caught.value.spent_tokens <= most
 
 
 def test_closing_the_stream_ends_the_models_call(opened):

@@ -417,7 +417,18 @@ def test_c12_a_key_is_forgotten_after_a_day(queue: SqlJobQueue, database: Databa
     queue.submit([], receipt_of(1))
     with database.write() as connection:
         connection.execute(text("UPDATE idempotency_keys SET created_at = '2001-01-01T00:00:00.000+00:00'"))
+    assert queue.earlier(receipt_of(1)) is None
     assert queue.submit([], receipt_of(2, fingerprint="other")) is None
+
+
+def test_c12_whether_a_request_was_here_is_told_without_sending_it(queue: SqlJobQueue, database: Database) -> None:
+    assert queue.earlier(receipt_of(1)) is None
+    queue.submit([], receipt_of(1))
+    assert queue.earlier(receipt_of(2)) == receipt_of(1)
+    assert SqlJobQueue(database, "foreign").earlier(receipt_of(1)) is None
+    with pytest.raises(UsageError) as caught:
+        queue.earlier(receipt_of(3, fingerprint="other"))
+    assert caught.value.code == "idempotency_key_reused"
 
 
 # -- from an earlier release -------------------------------------------------------------------------------------------

@@ -161,11 +161,13 @@ async def _form(request: Request) -> tuple[BatchFile, dict[str, Any]]:
 
 
 def _fields(items: list[tuple[str, str]]) -> dict[str, Any]:
-    """Fields by name, lists for those that may come more than once; `metadata` is JSON."""
+    """Fields by name, lists for those that may come more than once; `metadata` is JSON. Raises UsageError."""
     fields: dict[str, Any] = {}
     for name, value in items:
         if name in _LISTS:
             fields.setdefault(name, []).append(value)
+        elif name in fields:
+            raise UsageError(f"The field `{name[:100]}` was sent twice; which one is meant cannot be known.")
         elif name == "metadata":
             fields[name] = parse_json(value.encode("utf-8", "replace"))
         else:

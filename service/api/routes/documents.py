@@ -72,9 +72,11 @@ def document_routes(state: ApiState) -> APIRouter:
         principal = principal_of(request)
         key = idempotency_key(request)
         with state.keys_in_flight.using(principal.tenant, key):
-            await state.records.run(partial(state.tenants.check_room, principal))
+            check_room = partial(state.tenants.check_room, principal)
+            if key is None:  # else only what the request holds tells whether it is answered already
+                await state.records.run(check_room)
             jobs = await _jobs_of(state, uploads, request)
-            reply, earlier = await state.records.run(partial(uploads.submit, jobs, key))
+            reply, earlier = await state.records.run(partial(uploads.submit, jobs, key, check_room))
         state.worker.wake()
         return json_response(reply, 202, replayed(earlier))
 
