@@ -13,21 +13,23 @@ quotations of the whole sentence must be covered by the evidence that it cites, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 from context.answer_marks import Group, MarkedText, read_marks
 from context.answer_sentences import clauses_in, has_content, sentences_in
 from context.disowned import disowned
-from context.support import Claim, Source, overlap, strict_parts_hold, supports
-from context.wholeness import leans_on_predecessor
+from context.misplaced import misplaced_in
+from context.quotable import Quotable
+from context.referents import SAID_BEFORE, names_of, opens_with_pronoun
+from context.support import Claim, Source, strict_parts_hold
+from context.units import units_of
 from domain.answers import Citation, CitedSentence
-from domain.documents import CELL_SEPARATOR, Span
+from domain.documents import Span
 from domain.search import Evidence
 
-_LONGEST_QUOTE = 3  # sentences in a row; a longer quote proves less
 _MOST_SENTENCES = 400  # an answer of a model gone wild must not cost seconds: what lies beyond is not verified
 _LONGEST_CLAIM = 2_000  # characters, for the same reason
+_OPENING = 40  # characters in which a sentence's first word stands
 _LONGEST_RUN = 6  # clauses of a claim that are looked for in one quote
 
 
@@ -44,48 +46,32 @@ class CitedText:
     removed_marks: int
 
 
-class _Quotable:
-    """One evidence, prepared when it is first cited: every stretch that can be quoted, ready for comparison."""
-
-    def __init__(self, item: Evidence) -> None:
-        self.evidence = item
-        self._around = "\n".join([item.title, *item.heading_path]), _header(item)
-
-    @cached_property
-    def windows(self) -> list[tuple[Span, Source]]:
-        return [(span, Source(self.evidence.part(span), *self._around)) for span in _windows(self.evidence)]
-
-    @cached_property
-    def whole(self) -> Source:
-        return Source(self.evidence.text, *self._around)
-
-    def supporting(self, claim: Claim) -> Span | None:
-        """The shortest window that supports the claim; None when none does."""
-        return min((span for span, source in self.windows if supports(claim, source)), key=len, default=None)
-
-    def nearest(self, claim: Claim) -> Span:
-        """The window that shares most with a claim that it does not support."""
-        return max(self.windows, key=lambda window: (overlap(claim, window[1]), -len(window[0])))[0]
-
-
 def resolve_citations(text: str, evidence: Sequence[Evidence]) -> CitedText:
     """Resolve the marks of an answer (or of a stream, joined) against the evidence that was sent."""
-    quotables = {item.mark: _Quotable(item) for item in evidence}
+    quotables = {item.mark: Quotable(item) for item in evidence}
     marked = read_marks(text, quotables.keys())
+    by_sentence = _by_sentence(marked)
+    spans = [span for span, _ in by_sentence]
+    unmeant = disowned(marked.bare, spans[:_MOST_SENTENCES])
+    checked = []
+    for place, (span, groups) in enumerate(by_sentence):
+        earlier = spans[max(0, place - SAID_BEFORE) : place] if groups and place < _MOST_SENTENCES else []
+        named = _named_before(marked.bare, span, earlier)
+        sentence = _Sentence(marked.bare, span, groups, quotables, named)
+        checked.append(sentence.checked(place < _MOST_SENTENCES and place not in unmeant))
     found: dict[tuple[int, Span], Citation] = {}
     sentences: list[CitedSentence] = []
-    by_sentence = _by_sentence(marked)
-    unmeant = disowned(marked.bare, [span for span, _ in by_sentence[:_MOST_SENTENCES]])
-    for place, (span, groups) in enumerate(by_sentence):
-        checkable = place < _MOST_SENTENCES and place not in unmeant
-        citations, supported = _Sentence(marked.bare, span, groups, quotables).checked(checkable)
+    misplaced = misplaced_in(marked.bare, spans, checked, quotables)
+    for place, ((span, groups), (citations, supported)) in enumerate(zip(by_sentence, checked, strict=True)):
         for citation in citations:
+            verified = citation.verified and place not in misplaced
             key = (citation.mark, citation.span)
-            earlier = found.get(key)
             # One quote for two claims is verified only when it supports both.
-            found[key] = citation if earlier is None or not citation.verified else earlier
+            verified = verified and (key not in found or found[key].verified)
+            found[key] = citation if verified == citation.verified else replace(citation, verified=verified)
         marks = tuple(dict.fromkeys(mark for group in groups for mark in group.marks))
-        sentences.append(CitedSentence(marked.shown_span(span), marks, supported))
+        kept = supported and place not in misplaced
+        sentences.append(CitedSentence(marked.shown_span(span), marks, None if supported is None else kept))
     return CitedText(marked.shown, tuple(found.values()), tuple(sentences), marked.removed)
 
 
@@ -105,11 +91,28 @@ def _by_sentence(marked: MarkedText) -> list[tuple[Span, list[Group]]]:
     return found
 
 
-class _Sentence:
-    """One sentence of an answer with its groups of marks, to be held against the evidence that it cites."""
+def _named_before(bare: str, span: Span, earlier: Sequence[Span]) -> frozenset[str]:
+    """What the sentences before one name, for the pronoun that it opens with; empty where it opens with none."""
+    if not earlier or not opens_with_pronoun(units_of(span.of(bare)[:_OPENING])):
+        return frozenset()
+    return frozenset[str]().union(*(names_of(before.of(bare)[:_LONGEST_CLAIM]) for before in earlier))
 
-    def __init__(self, bare: str, span: Span, groups: Sequence[Group], quotables: Mapping[int, _Quotable]) -> None:
-        self._text = span.of(bare)
+
+class _Sentence:
+    """One sentence of an answer with its groups of marks, to be held against the evidence that it cites.
+
+    `named` is what the sentences before it name.
+    """
+
+    def __init__(
+        self,
+        bare: str,
+        span: Span,
+        groups: Sequence[Group],
+        quotables: Mapping[int, Quotable],
+        named: frozenset[str] = frozenset(),
+    ) -> None:
+        self._text, self._named = span.of(bare), named
         self._places = [min(group.position - span.start, len(self._text)) for group in groups]
         self._cited = [[quotables[mark] for mark in group.marks] for group in groups]
 
@@ -122,7 +125,7 @@ class _Sentence:
             return [_citation(item.evidence, span, False) for item, span in quotes], False
         claims = self._claims()
         found = [
-            _quotes(text, cited, self._text[:start] if place else "")
+            _quotes(text, cited, self._text[:start] if place else "", self._named)
             for place, (text, cited, start) in enumerate(zip(claims, self._cited, [0, *self._places], strict=False))
         ]
         holds = any(any(row) for rows, _ in found for row in rows) and self._holds()
@@ -149,30 +152,35 @@ class _Sentence:
         behind = self._text[self._places[-1] :]
         leads = not has_content(self._text[self._places[-2] if len(self._places) > 1 else 0 : self._places[-1]])
         tail = Claim(behind)
-        if leads or tail.is_empty:
+        if leads or tail.says_nothing:
             return True
-        return any(item.supporting(tail) or item.supporting(Claim(self._text)) for item in cited)
+        return any(
+            (not tail.is_empty and item.supporting(tail)) or item.supporting(Claim(self._text, named=self._named))
+            for item in cited
+        )
 
 
-def _quotes(text: str, cited: Sequence[_Quotable], before: str) -> tuple[list[list[Span | None]], bool]:
+def _quotes(
+    text: str, cited: Sequence[Quotable], before: str, named: frozenset[str]
+) -> tuple[list[list[Span | None]], bool]:
     """For each evidence of a group the quote for each part of the claim; whether each part has one.
 
     `before` is what its sentence says before the claim: one that goes on without a subject of its own must be read
     together with it, in one quote.
     """
     before = before if has_content(before) else ""
-    whole = Claim(text, opens=not before)
-    for claim in (whole, Claim(before + text)) if before else (whole,):
+    whole = Claim(text, not before, named)
+    for claim in (whole, Claim(before + text, named=named)) if before else (whole,):
         row = [item.supporting(claim) for item in cited]
         if any(row):
             return [[span] for span in row], True
-    parts = _parts(text, cited, opens=not before)
+    parts = _parts(text, cited, not before, named)
     if not parts or (len(parts) > 1 and not _agree(whole, cited, parts)):
         return [[None] for _ in cited], False
     return [list(row) for row in zip(*parts, strict=True)], True
 
 
-def _parts(text: str, cited: Sequence[_Quotable], opens: bool) -> list[list[Span | None]]:
+def _parts(text: str, cited: Sequence[Quotable], opens: bool, named: frozenset[str]) -> list[list[Span | None]]:
     """The claim as stretches of clauses that are supported, each as long as can be: a quote of each evidence for each.
 
     Empty where a clause is supported by none.
@@ -182,7 +190,7 @@ def _parts(text: str, cited: Sequence[_Quotable], opens: bool) -> list[list[Span
     at = 0
     while at < len(clauses):
         for end in range(min(len(clauses), at + _LONGEST_RUN), at, -1):
-            part = Claim(text[clauses[at].start : clauses[end - 1].end], opens=opens and not at)
+            part = Claim(text[clauses[at].start : clauses[end - 1].end], opens and not at, named)
             row = [item.supporting(part) for item in cited]
             if any(row):
                 break
@@ -193,14 +201,14 @@ def _parts(text: str, cited: Sequence[_Quotable], opens: bool) -> list[list[Span
     return rows
 
 
-def _agree(claim: Claim, cited: Sequence[_Quotable], parts: Sequence[Sequence[Span | None]]) -> bool:
+def _agree(claim: Claim, cited: Sequence[Quotable], parts: Sequence[Sequence[Span | None]]) -> bool:
     """Whether a claim that several quotes support clause by clause turns nothing round that they say together."""
     rows = zip(cited, zip(*parts, strict=True), strict=True)
     quotes = dict.fromkeys(item.evidence.part(span) for item, row in rows for span in row if span)
     return not claim.stance.turns.opposes(Source("\n".join(quotes)).stance.turns)
 
 
-def _citations_of(text: str, cited: Sequence[_Quotable], rows: Sequence[Sequence[Span | None]]) -> list[Citation]:
+def _citations_of(text: str, cited: Sequence[Quotable], rows: Sequence[Sequence[Span | None]]) -> list[Citation]:
     """A verified citation for each quote; for evidence without one, the nearest stretch, not verified."""
     citations: list[Citation] = []
     for item, row in zip(cited, rows, strict=True):
@@ -210,30 +218,6 @@ def _citations_of(text: str, cited: Sequence[_Quotable], rows: Sequence[Sequence
         else:
             citations.append(_citation(item.evidence, item.nearest(Claim(text)), False))
     return citations
-
-
-def _windows(item: Evidence) -> list[Span]:
-    """Stretches of the evidence that can be quoted: a sentence, with those before it that it leans on.
-
-    Sentences that do not lean on each other are never one quote: the number of one and the subject of the other would
-    together "support" what neither says.
-    """
-    windows = []
-    for span in item.spans:
-        inside = [sentence.span for sentence in item.sentences if span.contains(sentence.span)] or [span]
-        for last in range(len(inside)):
-            first = last
-            windows.append(inside[last])
-            while first and last - first + 1 < _LONGEST_QUOTE and leans_on_predecessor(item.part(inside[first])):
-                first -= 1
-                windows.append(Span(inside[first].start, inside[last].end))
-    return windows
-
-
-def _header(item: Evidence) -> str:
-    """The header row of the table that the evidence is part of; empty for prose."""
-    first = item.part(item.spans[0]).split("\n", 1)[0] if item.spans else ""
-    return first if CELL_SEPARATOR in first else ""
 
 
 def _citation(item: Evidence, span: Span, verified: bool) -> Citation:

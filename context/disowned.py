@@ -11,15 +11,17 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from context.turns import Turns
-from context.word_classes import NEGATIONS
+from context.word_classes import FORBIDDING, NEGATIONS
 from domain.documents import Span
 
 _UNSEEN = re.compile(
-    r"~~.*?~~|<!--.*?(?:-->|\Z)|<(?P<tag>del|s|strike)\b[^>]{0,200}>.*?(?:</(?P=tag)\s*>|\Z)|[\u202d\u202e].*?(?:\u202c|\n|\Z)",
+    r"~~.*?~~|(?<![~\w])~(?=[^\s~\d])[^~\n]*(?<=\S)~(?![~\w])|<!--.*?(?:-->|\Z)|<(?P<tag>del|s|strike)\b[^>]{0,200}>.*?(?:</(?P=tag)\s*>|\Z)|[\u202d\u202e].*?(?:\u202c|\n|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _ITEM = re.compile(r"\s*(?:[-*•·]|\(?\d{1,3}[.)、）])\s*")
 _TAIL = re.compile(r"(?<!\W)\W*+\Z")  # the signs behind the last word
+_ENDED = re.compile(r"[.!?。！？][\s\"'”’」』)）*_]{0,20}\Z")
+_HEADING = re.compile(r"\s{0,20}(?:#{1,6}\s|\*\*[^*\n]{1,200}\*\*:?\s{0,20}\Z)")
 _LONGEST_LEAD = 2_000  # characters
 
 
@@ -45,14 +47,23 @@ def _below_denials(text: str, sentences: Sequence[Span]) -> set[int]:
     led = False
     for place in range(1, len(sentences)):
         before, own = sentences[place - 1].of(text), sentences[place].of(text)
-        leads = _announces(before) and not NEGATIONS.isdisjoint(Turns.of(before[-_LONGEST_LEAD:]).labels)
+        listed = bool(_ITEM.match(own)) and not _ITEM.match(before) and not _ENDED.search(before)
+        leads = (listed or _announces(before)) and _denies(before[-_LONGEST_LEAD:])
         led = leads or (led and bool(_ITEM.match(own) or _ITEM.fullmatch(before)))
         if led:
             found.add(place)
     return found
 
 
+def _denies(lead: str) -> bool:
+    """It says that what follows is not so, or not allowed."""
+    turns = Turns.of(lead)
+    return not NEGATIONS.isdisjoint(turns.labels) or FORBIDDING in turns.sides
+
+
 def _announces(line: str) -> bool:
-    """Nothing but signs stands behind its last colon."""
+    """Nothing but signs stands behind its last colon, or it is a heading."""
+    if _HEADING.match(line):
+        return True
     tail = _TAIL.search(line)
     return tail is not None and not {":", "："}.isdisjoint(tail[0])

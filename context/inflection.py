@@ -13,9 +13,9 @@ lend lent;spend spent;build built;hold held;leave left;lose lost;make made;meet 
 take took taken;write wrote written;speak spoke spoken;choose chose chosen;break broke broken;begin began begun
 become became;know knew known;show shown;see saw seen;go went gone;come came;find found;get got gotten
 win won;lead led;bring brought;teach taught;think thought;run ran;draw drew drawn;drive drove driven
-stand stood;understand understood;bear bore born borne;die died dying;sign signed signs;man men;woman women
-child children;foot feet;mouse mice;person people;life lives;wife wives;half halves;datum data
-criterion criteria;analysis analyses"""
+stand stood;understand understood;bear bore born borne;die died dying;sign signed signs"""
+_PLURALS = """man men;woman women;child children;foot feet;mouse mice;person people;life lives;wife wives;half halves
+datum data;criterion criteria;analysis analyses"""
 _SYNONYMS = """begin start commence;buy purchase;need require;allow permit permitted permitting
 forbid prohibit;help assist aid;build construct;large big;largest biggest;larger bigger;choose select;keep retain
 receive obtain get;film movie
@@ -25,7 +25,7 @@ car automobile;company firm;locate situate;per cent percent;everyone everybody""
 def _forms() -> dict[str, str]:
     """Each form's stem with the stem that it counts as."""
     found: dict[str, str] = {}
-    for group in (*_IRREGULAR.replace("\n", ";").split(";"), *_SYNONYMS.replace("\n", ";").split(";")):
+    for group in f"{_IRREGULAR};{_PLURALS};{_SYNONYMS}".replace("\n", ";").split(";"):
         first, *others = (stem(word) for word in group.split())
         head = found.get(first, first)
         for form in others:
@@ -37,6 +37,14 @@ def _forms() -> dict[str, str]:
 _FORMS = _forms()
 
 
+_PASTS = frozenset(
+    form
+    for group in _IRREGULAR.replace("\n", ";").split(";")
+    for form in group.split()[1:]
+    if not form.endswith(("s", "ing"))
+)
+
+
 def base_form(word: str) -> str:
     """The form under which a word is compared; `word` is in lower case.
 
@@ -45,3 +53,12 @@ def base_form(word: str) -> str:
     """
     root = stem(word)
     return _FORMS.get(root, root)
+
+
+def is_past(word: str) -> bool:
+    """True for a past tense or participle, as far as its ending tells; `word` is in lower case.
+
+    >>> is_past("paid"), is_past("signed"), is_past("pays"), is_past("needs")
+    (True, True, False, False)
+    """
+    return word in _PASTS or (len(word) > 4 and word.endswith("ed") and not word.endswith("eed"))

@@ -96,6 +96,10 @@ _UNIT_AFTER = re.compile(rf"[ -]?(?:{_either(_UNITS)})")
 _PERIOD_AFTER = re.compile(
     rf"(?:[ -]?(?:[^\W\d]+\.?|[€£$¥]))??[ ,]{{0,2}}(?:{_RATE}|(?:an?|the) )(?:{_either(_PERIODS)}|(?P<pa>\bp\.?a\b))"
 )
+_QUALIFIED = re.compile(
+    rf"(?: (?!(?:and|or|to|of|in|for|per|by|at|an?|the)\b)[a-z]+){{1,2}} (?:{_either(_CURRENCIES | _UNITS)})"
+    rf"|[个個](?:工作|自然|交易|营业|營業)(?:{_either({'day_zh': '[日天]'})})"
+)
 _PERIOD_NEXT = re.compile(rf"[ ,]{{0,2}}(?:{_RATE}|(?:an?|the) )(?:{_either(_PERIODS)}|(?P<pa>\bp\.?a\b))")
 _CURRENCY = re.compile(rf"(?<![a-z])(?:{_either(_CURRENCIES)})")
 _UNIT = re.compile(rf"(?<![a-z])(?:{_either(_UNITS)})")
@@ -121,23 +125,30 @@ class Measure(NamedTuple):
 class Measures:
     """What a text measures: `bound` to a number, and `named` as (dimension, unit) anywhere in it.
 
-    `dated` are its numbers that are years or days, and no amounts.
+    `dated` are its numbers that are years or days, and no amounts; `qualified` are units that a word parts from their
+    number: 5 working days are not 5 days.
     """
 
     bound: frozenset[Measure] = frozenset()
     named: frozenset[tuple[str, str]] = frozenset()
     dated: frozenset[Decimal] = frozenset()
+    qualified: frozenset[Measure] = frozenset()
 
     @classmethod
     def of(cls, text: str) -> Measures:
         spelt, plain = compatible(text), normalise(text)
+        amounts = [number for number in numbers_in(spelt) if number.fact.kind == "number"]
         bound = frozenset(
             measure
-            for fact, start, end in numbers_in(spelt)
-            if fact.kind == "number"
+            for fact, start, end in amounts
             for measure in _bound(
                 fact.value, spelt[max(0, start - NEAR) : start].casefold(), spelt[end : end + NEAR].casefold()
             )
+        )
+        qualified = frozenset(
+            measure
+            for fact, _, end in amounts
+            for measure in _qualified(fact.value, spelt[end : end + NEAR].casefold())
         )
         named = {
             (dimension, match.lastgroup or "")
@@ -146,10 +157,15 @@ class Measures:
         }
         named |= {("period", match.lastgroup or "") for match in _ADVERB.finditer(plain)}
         named |= {(measure.dimension, measure.unit) for measure in bound}
-        return cls(bound, frozenset(named), calendar_numbers(spelt))
+        return cls(bound, frozenset(named), calendar_numbers(spelt), qualified)
 
     def __or__(self, other: Measures) -> Measures:
-        return Measures(self.bound | other.bound, self.named | other.named, self.dated | other.dated)
+        return Measures(
+            self.bound | other.bound,
+            self.named | other.named,
+            self.dated | other.dated,
+            self.qualified | other.qualified,
+        )
 
     def lent(self) -> Measures:
         """What a title or a table's header says of the numbers below it: units without numbers of its own."""
@@ -167,7 +183,7 @@ class Measures:
             return True
         if any(own[:2] == measure[:2] for own in self.bound):
             return False
-        if measure.value in self.dated:
+        if measure.value in self.dated or measure in self.qualified:
             return False
         # Tables often leave the currency to the reader; a source that names another one contradicts.
         silent = measure.dimension == "currency" and not any(dimension == "currency" for dimension, _ in self.named)
@@ -185,6 +201,12 @@ def end_of_measure(plain: str, end: int) -> int:
     if match := _PERIOD_NEXT.match(after, reached):
         reached = match.end()
     return end + reached
+
+
+def _qualified(value: Decimal, after: str) -> list[Measure]:
+    match = _QUALIFIED.match(after)
+    unit = ((match and match.lastgroup) or "").removesuffix("_zh")
+    return [Measure(value, "currency" if unit in _CURRENCIES else "unit", unit)] if unit else []
 
 
 def _bound(value: Decimal, before: str, after: str) -> list[Measure]:

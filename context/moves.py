@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from context.inflection import is_past
 from context.source_reading import AGENT_MARKS, SourceReading
 from context.units import BE, Unit, prepositions
 
 _BY = frozenset(("by",))
+_YEAR = 4  # digits
 _VERB_BEHIND = frozenset("由被")  # the verb stands behind the agent
 
 Placed = Sequence[tuple[int, int]]  # (place in the claim, ordinal in the source) of each content unit
@@ -38,12 +40,16 @@ def _phrase_moved(claim: Sequence[Unit], placed: Placed, cut: int, source: Sourc
 
 
 def _is_phrase(claim: Sequence[Unit], placed: Placed, at: int, source: SourceReading) -> bool:
-    """What begins here opens with a date or number, or with the same prepositions in claim and source."""
+    """What begins here opens with a date or year, or with the same prepositions in claim and source."""
     place, ordinal = placed[at]
-    if claim[place].kind in ("number", "date"):
+    if claim[place].kind == "date" or _is_year(claim[place]):
         return True
     said = prepositions(_before(claim, placed, at))
     return bool(said) and said <= prepositions(source.between(ordinal - 1, ordinal))
+
+
+def _is_year(unit: Unit) -> bool:
+    return unit.kind == "number" and len(unit.key) == _YEAR and unit.key.isdigit()
 
 
 def _voice_moves(claim: Sequence[Unit], placed: Placed) -> list[list[int]]:
@@ -71,7 +77,7 @@ def _voice_moves(claim: Sequence[Unit], placed: Placed) -> list[list[int]]:
 def _becomes_passive(claim: Sequence[Unit], placed: Placed, verb: int, source: SourceReading) -> bool:
     """The claim has a form of "be" before its verb where the source has none: "the lease was signed"."""
     own = source.between(placed[verb][1] - 1, placed[0][1])
-    return marked(_before(claim, placed, verb), BE) and not marked(own, BE)
+    return is_past(claim[placed[verb][0]].form) and marked(_before(claim, placed, verb), BE) and not marked(own, BE)
 
 
 def has_agent(claim: Sequence[Unit], placed: Placed) -> bool:

@@ -17,7 +17,7 @@ from context.language import visible
 
 
 class Fact(NamedTuple):
-    """A value with its kind: "number", "percent", "points", "permille", "time", "month", or "date".
+    """A value with its kind: "number", "percent", "points", "permille", "about", "time", "month", or "date".
 
     A date is yyyymmdd, with 00 where no day is given.
     """
@@ -105,6 +105,7 @@ _HAN_NUMBER = re.compile(
     r"|(?<![第统統唯万萬同])一(?=[天元年](?![级級])|[个個]月)|(?<![\d百千万萬])[零〇](?=[元天年%])"
     r"|(?<=百分之)[一二三四五六七八九十])"
 )
+_ABOUT = re.compile("一[二两兩]|[二两兩]三|三四|四五|五六|六七|七八|八九|三五")  # two or three, and no 23
 _SIGN = re.compile(
     r"(?:(?:^|(?<=[\s():=|,;\u3001'\"\u2019\u201d]))[-\u2212\u2013]"
     r"|(?<=[\u3400-\u9fff])(?<![年月日号號])[-\u2212]|\b(?:minus|negative) |[负負] ?)"
@@ -162,6 +163,8 @@ def _word_number(match: re.Match[str]) -> Fact:
 
 
 def _han_fact(match: re.Match[str]) -> Fact:
+    if _ABOUT.fullmatch(match["numeral"]):
+        return Fact("about", Decimal(_han_value(match["numeral"])))
     return Fact("percent" if match["percent"] else "number", Decimal(_han_value(match["numeral"])))
 
 

@@ -47,6 +47,11 @@ class Ranges:
         ends = frozenset(end for pair in lost for end in pair)
         return bool((self._read.alone & ends) - source._read.alone)
 
+    def joins_apart(self, source: Ranges) -> bool:
+        """True when this text makes a range of two numbers that are none in the source: "5 to 10" of "5 and 10"."""
+        made = self._read.pairs - source._read.pairs
+        return any(left in source._read.alone and right in source._read.alone for left, right in made)
+
 
 def _is_range(plain: str, left: Located, right: Located) -> bool:
     end = end_of_measure(plain, left.end) if left.is_amount else left.end

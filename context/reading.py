@@ -14,19 +14,23 @@ leaves its subject open.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
 from context.left_out import in_one_sentence, keeps_what_is_needed
 from context.moves import agent_inside, has_agent, marked, moves, opens_clause
 from context.source_reading import AGENT_MARKS, SENTENCE_ENDS, SourceReading
+from context.tenses import times_agree
 from context.units import BE, CONTENT, PERSONS, Unit, prepositions
 
 # Which of these stands between two words decides who does what to whom; "in", "on", "at", "of" change places freely.
 _DIRECTIONAL = frozenset(
     """to from by against for into out off up down over under above below before after until till since through with
-    without than like about between within 被 由 把 对 對 从 從 向 给 給 比 将 將 以""".split()
+    without than like about between within near behind beyond across via toward towards 被 由 把 对 對 从 從 向 给 給 比
+    将 將 以""".split()
 )
+_REVERSING = frozenset("against without before after until till off".split())
 _STATEMENT_ENDS = SENTENCE_ENDS | frozenset(";；")
 _RANGE = frozenset(("to", "until", "through"))
 _SPEAKERS = frozenset(("we", "you"))
@@ -43,22 +47,31 @@ def says(claim: Sequence[Unit], source: SourceReading, lent: frozenset[str] = fr
     if not placed or not _han_blocks_hold(claim, placed) or _ends_on_a_preposition(claim, placed, source):
         return False
     ordinals = [ordinal for _, ordinal in placed]
+    if not _keeps_its_persons(claim, ordinals, source):
+        return False
     if not opens and not _has_a_subject(claim[: placed[0][0]], source, ordinals[0]):
         return False
     toggled = has_agent(claim, placed) != (source.has_agent and agent_inside(source, ordinals))
     if not toggled and _ascends(ordinals, source):
-        return _links_agree(claim, placed, source) and keeps_what_is_needed(claim, placed, source)
+        return (
+            _opening_agrees(claim, placed[0], source)
+            and _links_agree(claim, placed, source)
+            and keeps_what_is_needed(claim, placed, source)
+            and times_agree(claim, placed, source, voice_moved=False)
+        )
     # Over the end of a sentence only the one who acts is found again: "It is kept by the bank."
     return (toggled or in_one_sentence(ordinals, source)) and any(
-        _reads(claim, [placed[at] for at in order], source) for order in moves(claim, placed, source, toggled)
+        _reads(claim, [placed[at] for at in order], source, toggled) for order in moves(claim, placed, source, toggled)
     )
 
 
-def _reads(claim: Sequence[Unit], moved: Sequence[tuple[int, int]], source: SourceReading) -> bool:
+def _reads(claim: Sequence[Unit], moved: Sequence[tuple[int, int]], source: SourceReading, toggled: bool) -> bool:
     """True when the claim's units, moved to where they would stand in the source, say what it says."""
     ordinals = [ordinal for _, ordinal in moved]
     passive = moved[0][0] > min(place for place, _ in moved) and marked(claim[: moved[0][0]], BE)
     if not _ascends(ordinals, source) or not keeps_what_is_needed(claim, moved, source, has_subject=not passive):
+        return False
+    if not times_agree(claim, moved, source, voice_moved=passive or toggled):
         return False
     # Where two blocks meet the claim's small words are not the source's; inside of each they must be.
     seams = [at for at in range(1, len(moved)) if not _neighbours(claim, moved[at - 1][0], moved[at][0])]
@@ -162,6 +175,34 @@ def _has_a_subject(opening: Sequence[Unit], source: SourceReading, ordinal: int)
 
 def _persons(units: Sequence[Unit]) -> frozenset[str]:
     return frozenset(unit.key for unit in units if unit.kind == "filler") & PERSONS
+
+
+def _keeps_its_persons(claim: Sequence[Unit], ordinals: Sequence[int], source: SourceReading) -> bool:
+    """No pronoun stands in the claim more often than in the source's sentences: "he paid him" is not "he paid her".
+
+    One of the third person near the claim's opening may stand for the subject that the source names.
+    """
+    said = Counter(unit.key for unit in claim if unit.kind == "filler" and unit.key in PERSONS)
+    if not said:
+        return True
+    start = source.places[min(ordinals)] - len(source.sentence_before(min(ordinals)))
+    end = source.sentence_end(max(ordinals))
+    own = Counter(unit.key for unit in source.units[start:end] if unit.kind == "filler" and unit.key in PERSONS)
+    content = [place for place, unit in enumerate(claim) if unit.kind in CONTENT]
+    opening = claim[: content[1] if len(content) > 1 else content[0]]
+    stands_for = next((unit.key for unit in opening if unit.kind == "filler" and unit.key in PERSONS), None)
+    if stands_for and stands_for not in _SPEAKERS and not own[stands_for]:
+        own[stands_for] += 1
+    return said <= own
+
+
+def _opening_agrees(claim: Sequence[Unit], first: tuple[int, int], source: SourceReading) -> bool:
+    """The claim does not open with a preposition that the source lacks there: "against the lease, ..."."""
+    opening = claim[: first[0]]
+    said = prepositions(opening) & _DIRECTIONAL
+    if any(unit.kind in CONTENT or unit.key == "according" for unit in opening):  # a title's words
+        said &= _REVERSING
+    return said <= prepositions(source.between(first[1] - 1, first[1]))
 
 
 def _same_persons(said: Sequence[Unit], source: SourceReading, left: int, right: int) -> bool:

@@ -48,3 +48,10 @@ class SourceReading:
         while start and self.units[start - 1].key not in SENTENCE_ENDS:
             start -= 1
         return self.units[start:end]
+
+    def sentence_end(self, ordinal: int) -> int:
+        """The place where a content unit's sentence ends."""
+        place = self.places[ordinal]
+        while place < len(self.units) and self.units[place].key not in SENTENCE_ENDS:
+            place += 1
+        return place

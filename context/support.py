@@ -20,12 +20,15 @@ from operator import or_
 
 from context.contradiction import Stance
 from context.facts import Fact, facts_of, scaled, years_of
+from context.frames import frames_by_title
+from context.inflection import base_form
 from context.language import normalise
 from context.list_labels import ListLabels
 from context.marks import MARKS, neutralise_marks
 from context.measures import Measures
 from context.ranges import Ranges
 from context.reading import says
+from context.referents import antecedents, opens_with_pronoun
 from context.source_reading import SourceReading
 from context.table_rows import TableRow
 from context.turns import Turns
@@ -44,20 +47,25 @@ _LIST_MARK = re.compile(r"^[-*•]\s+")
 # "According to the handbook, ..." says where it stands, which the mark says too; English ones are stop words.
 _REPORTING = re.compile(
     r"^\s*(?:[根依]?[据據]|按照?|参照)(?:该|該|本|此|这份|這份)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|合同)(?:的?记载|的?記載|所述)?[，,:：]?"
-    r"|^\s*(?:the|this)\s+(?:text|passage)\s+(?:also\s+)?(?:says|states|mentions|notes)\b(?:\s+that\b)?[,:]?"
+    r"|^\s*(?:(?:the|this)\s+(?:text|passage|document|source|evidence)\s+)?(?:also\s+)?(?:says|states|mentions|notes)\b"
+    r"(?:\s+that\b)?[,:]?"
+    r"|,?\s*according to the (?:document|evidence|source|text|passage)(?=[.!]?\s*\Z)"
     r"|^\s*(?:该|該|本|此)?(?:文件|文档|文檔|资料|資料|证据|證據|手册|手冊|文章|文)(?:中|里|裡)?(?:写道|寫道|指出|显示|顯示|提到|说|說|记载|記載)[，,:：]?",
     re.IGNORECASE,
 )
+
+_SAYING = frozenset(map(base_form, ("says", "states")))  # behind a title: "The lease says: ..."
 
 
 class Claim:
     """What a stretch of an answer asserts, taken apart as far as somebody asks.
 
-    `opens`: it begins a sentence. One that continues a sentence has no subject but its own.
+    `opens`: it begins a sentence. One that continues a sentence has no subject but its own. `named` is what the answer
+    names just before it, empty where it says nothing before.
     """
 
-    def __init__(self, text: str, opens: bool = True) -> None:
-        self.text, self.opens = text, opens
+    def __init__(self, text: str, opens: bool = True, named: frozenset[str] = frozenset()) -> None:
+        self.text, self.opens, self.named = text, opens, named
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
@@ -101,16 +109,21 @@ class Claim:
         return bool(_QUESTION.search(self.text))
 
     @property
+    def says_nothing(self) -> bool:
+        """Nothing but signs stands in it."""
+        return all(unit.kind == "break" and not unit.key.isalpha() for unit in self.units)
+
+    @property
     def is_empty(self) -> bool:
         """Nothing in it can be checked."""
         return not content_of(self.units)
 
 
 class Source:
-    """A quote with what stands around it: title, headings, the header row of a table."""
+    """A quote with what stands around it: title, headings, the header row of a table, the sentence before it."""
 
-    def __init__(self, quote: str, glue: str = "", header: str = "") -> None:
-        self.quote, self.glue, self.header = quote, glue, header
+    def __init__(self, quote: str, glue: str = "", header: str = "", before: str = "") -> None:
+        self.quote, self.glue, self.header, self.before = quote, glue, header, before
 
     @cached_property
     def reading(self) -> SourceReading:
@@ -122,8 +135,12 @@ class Source:
         return TableRow.of(self.quote, self.header)
 
     @cached_property
+    def titles(self) -> list[tuple[Unit, ...]]:
+        return [units_of(line) for line in self.glue.split("\n")]
+
+    @cached_property
     def lent(self) -> frozenset[str]:
-        return frozenset(unit.key for unit in content_of(units_of(self.glue)))
+        return frozenset(unit.key for title in self.titles for unit in content_of(title)) | _SAYING
 
     @cached_property
     def facts(self) -> frozenset[Fact]:
@@ -170,15 +187,24 @@ class Source:
 
 def supports(claim: Claim, source: Source) -> bool:
     """True when the source is what the claim copies, or says what it says; False for a claim without content."""
-    if claim.is_empty or (claim.asks and not _QUESTION.search(source.quote)):
+    if claim.is_empty or (claim.asks and not _QUESTION.search(source.quote)) or speaks_of_another(claim, source):
         return False
     return copies(claim, source) or (
         _is_read_in(claim, source)
         and strict_parts_hold(claim, [source])
         and not claim.ranges.cut_from(source.ranges)
+        and not claim.ranges.joins_apart(source.ranges)
         and not claim.labels.exchanged_from(source.labels)
         and not claim.stance.contradicts(source.stance)
     )
+
+
+def speaks_of_another(claim: Claim, source: Source) -> bool:
+    """True when the claim opens with a pronoun, and the answer names nothing before of what the source speaks of."""
+    if not claim.named or not claim.opens or not opens_with_pronoun(claim.units):
+        return False
+    meant = antecedents(claim.units, source.reading, source.before)
+    return bool(meant) and claim.named.isdisjoint(meant | source.lent)
 
 
 def copies(claim: Claim, source: Source) -> bool:
@@ -214,7 +240,9 @@ def overlap(claim: Claim, source: Source) -> int:
 
 
 def _is_read_in(claim: Claim, source: Source) -> bool:
-    if says(claim.units, source.reading, source.lent, claim.opens):
+    if says(claim.units, source.reading, source.lent, claim.opens) and frames_by_title(
+        claim.units, source.reading, source.titles
+    ):
         return True
     return source.row is not None and source.row.says(content_of(claim.units), source.lent)
 

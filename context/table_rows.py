@@ -39,6 +39,20 @@ class TableRow:
             for cell, name in zip(self.cells[1:], self.header[1:], strict=True)
         )
 
+    def has_pair(self, name: str, cell: str, lent: frozenset[str], first: bool) -> bool:
+        """True when one column, the first one for the first cell, has this cell under this name; an empty one has none.
+
+        The name may have a word of the title, as "Revenue 2018" under the title "Revenue".
+        """
+        said, called = _keys(cell), _keys(name)
+        places = range(1) if first else range(1, len(self.cells))
+        return not said or any(
+            said <= self.cells[place]
+            and called <= self.header[place] | self.header[0] | lent
+            and (first or not called or bool(called & self.header[place]))
+            for place in places
+        )
+
 
 def _keys(cell: str, header: str = "") -> frozenset[str]:
     """The keys of a cell; its numbers also as the amounts that they mean under "in millions"."""

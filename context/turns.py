@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from context.inflection import base_form
 from context.language import HAN, STOP_WORDS, normalise
 from context.numerals import SMALL_NUMBERS
-from context.word_classes import ALONE, DROPPABLE, LENT, NEGATIONS, NEVER_DROPPED, OPPOSITES, TURNING
+from context.word_classes import (
+    ALONE,
+    DROPPABLE,
+    LENT,
+    NEGATIONS,
+    NEVER_DROPPED,
+    OPPOSITES,
+    OWN_CLASS,
+    TURNING,
+)
 
 Words = tuple[str, ...]
 
@@ -32,6 +41,7 @@ _FILLERS = frozenset(
     """a an the of to be been any have has than is are was were that i you he she it we they my your his her its our
     their me him us them this these those percent per cent 的 了 是 于 於 以 有 被 得""".split()
 )
+_PRONOUNS = frozenset(map(base_form, ("it", "he", "she", "they")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class Turns:
     def of(cls, text: str) -> Turns:
         plain = normalise(text)
         found = [match for match in TURNING.finditer(plain) if match.lastgroup != "ignored"]
-        labels = tuple(match.lastgroup or "" for match in found)
+        labels = tuple(map(_label, found))
         return cls(
             labels=labels,
             scopes=tuple((label, _scope(plain, match)) for label, match in zip(labels, found, strict=True)),
@@ -85,7 +95,7 @@ class Turns:
         """True when these words repeat what the source negates, limits or makes depend on something, without that."""
         said = self.by_label()
         for label, scopes in source.by_label().items():
-            if label == "only" and not said.get(label) and any(map(self._widens, scopes)):
+            if label == "only" and not said.get(label) and any(self._widens(words, source) for words in scopes):
                 return True
             if label not in DROPPABLE and self._drops(label, scopes, said.get(label, ())):
                 return True
@@ -105,9 +115,14 @@ class Turns:
                 free.remove(match)
         return False
 
-    def _widens(self, words: Words) -> bool:
-        """These words leave out what "only" stands before and keep what it narrows: "only [full-time] employees"."""
-        return len(words) > 1 and words[0] not in self.tokens and words[1] in self.tokens
+    def _widens(self, words: Words, source: Turns) -> bool:
+        """These words leave out what "only" stands before and keep what it narrows: "only [full-time] employees".
+
+        So does a pronoun that is not the source's: of whom it says that may be all employees.
+        """
+        if len(words) < 2 or words[0] in self.tokens:
+            return False
+        return words[1] in self.tokens or bool(_PRONOUNS & (self.tokens - source.tokens))
 
     def by_label(self) -> dict[str, list[Words]]:
         """What each class of words bears on, once for each time that it stands there."""
@@ -127,6 +142,11 @@ class Turns:
             for pair, side in mine
             if mine[pair, side] > theirs[pair, side]
         )
+
+
+def _label(match: re.Match[str]) -> str:
+    """The class of a word, or the word itself where it has none beside it."""
+    return match[0] if match.lastgroup == OWN_CLASS else match.lastgroup or ""
 
 
 def _bears_on_one(label: str, words: Words, scopes: Sequence[Words]) -> bool:

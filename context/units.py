@@ -25,11 +25,15 @@ CONTENT: frozenset[Kind] = frozenset(("word", "name", "han", "number", "date"))
 
 
 class Unit(NamedTuple):
-    """One thing that a sentence says. `aliases` are the other keys under which a source's unit may be named."""
+    """One thing that a sentence says. `aliases` are the other keys under which a source's unit may be named.
+
+    `form` is an English word as it is written, in lower case: its tense is told by it (context/tenses.py).
+    """
 
     kind: Kind
     key: str
     aliases: frozenset[str] = frozenset()
+    form: str = ""
 
 
 # AP-300, 53T6, 16th, the 1990s; but 350k, 5m and 10km are numbers with what belongs to them.
@@ -54,8 +58,11 @@ LINKS = frozenset(
     within""".split()
 )
 _BREAKS = frozenset(
-    "and but while whereas which who whom whose that or because although though so nor if unless".split()
+    """and but while whereas which who whom whose that or because although though so nor if unless when whenever where
+    wherever according""".split()
 )
+_COUNTS = re.compile(r"\s*(?:an?|per|every|each|in|again|more|daily|or|and|before|only)\b|\W*\Z|[^\w\s]", re.IGNORECASE)
+_NEAR = 12  # characters
 # Who speaks, who is spoken to and of, as classes: "we" and "our" are one.
 _PERSONS = {
     word: person
@@ -69,6 +76,8 @@ _PERSONS = {
     for word in words.split()
 }
 _AUXILIARIES = frozenset("will would shall should can could may might must cannot has have had do does did".split())
+_DENYING = frozenset(("no", "not"))
+DENIALS = frozenset(map(base_form, "not never none nobody nothing neither".split()))
 PERSONS = frozenset(_PERSONS.values())
 VERBAL = frozenset(("be", "aux"))
 _FORMS_OF_BE = frozenset("is are was were be been being".split())
@@ -77,8 +86,11 @@ OWNER_MARKS = frozenset(("'s", "的"))
 _NO_PREPOSITIONS = OWNER_MARKS | BE
 _HAN_LINKS = frozenset("的由被把对對从從向给給比将將以于於在自")
 _HAN_FILLERS = frozenset("了是和与與及就而且但其此这這那吗嗎呢吧啊们們之等着著过過为為个個")
+_HAN_PLURALS, _HAN_PERSONS = frozenset("们們"), frozenset("我你您妳他她它牠咱")
 # Said of a source, unless they are written as names: "the United States".
 _REPORTING = frozenset("states document documents source evidence answer".split())
+_NAMED = _REPORTING | {"may"}
+_SAYS = frozenset(("says",))
 # Said beside what is said; and what is compared as the period of a number.
 _UNSAID = frozenset(
     map(
@@ -87,6 +99,7 @@ _UNSAID = frozenset(
         annual annually mr mrs ms dr prof""".split(),
     )
 )
+_NO_ADVERBS = frozenset(map(base_form, "family supply reply assembly monopoly anomaly ally rally belly jelly".split()))
 _HAN_DATE_WORDS = frozenset("年月日号號")
 
 
@@ -121,6 +134,11 @@ def prepositions(units: Sequence[Unit]) -> frozenset[str]:
     return frozenset(unit.key for unit in units if unit.kind == "link") - _NO_PREPOSITIONS
 
 
+def is_adverb(unit: Unit) -> bool:
+    """An adverb by its ending; what adverbs such as "partly" turn is compared elsewhere (context/word_classes.py)."""
+    return unit.kind == "word" and unit.key.endswith("li") and unit.key not in _NO_ADVERBS
+
+
 def _words(plain: str, start: int, end: int) -> list[Unit]:
     units = (_unit(match, plain) for match in _TOKEN.finditer(plain, start, end))
     return [unit for unit in units if unit is not None]
@@ -133,35 +151,39 @@ def _unit(match: re.Match[str], plain: str) -> Unit | None:
     if kind == "possessive":
         return Unit("link", "'s")
     if kind == "han":
-        return _han(text)
+        return _han(text, plain[match.start() - 1 : match.start()])
     if kind in ("code", "rest"):
         return Unit("name", text.casefold())
-    return _word(text, plain[max(0, match.start() - 2) : match.start()])
+    return _word(text, plain[max(0, match.start() - 2) : match.start()], plain[match.end() : match.end() + _NEAR])
 
 
-def _han(char: str) -> Unit:
+def _han(char: str, before: str) -> Unit:
+    if char in _HAN_PLURALS and before in _HAN_PERSONS:  # 他们 is another one than 他
+        return Unit("han", char)
     if char in _HAN_FILLERS:
         return Unit("filler", char)
     return Unit("link" if char in _HAN_LINKS else "han", char)
 
 
-def _word(text: str, before: str) -> Unit | None:
+def _word(text: str, before: str, after: str) -> Unit | None:
     plain = text.casefold()
-    if plain in _BREAKS:
+    if plain in _BREAKS or (plain == "once" and not _COUNTS.match(after)):
         return Unit("break", plain)
     if plain in _PERSONS and (text == "I" or not text.isupper()):  # "the IT department" names one
         return Unit("filler", _PERSONS[plain])
-    if plain in _AUXILIARIES:
-        return Unit("filler", "aux")
+    if plain in _AUXILIARIES and not (text == "May" and before.strip()):
+        return Unit("filler", "aux", form=plain)
+    if plain in _DENYING:
+        return Unit("filler", "not")
     if plain in LINKS or plain in _FORMS_OF_BE:
-        return Unit("link", "be" if plain in _FORMS_OF_BE else plain)
+        return Unit("link", "be" if plain in _FORMS_OF_BE else plain, form=plain)
     key = base_form(plain)
     # The first word of a sentence has a capital whatever it is.
     is_name = text[0].isupper() and bool(before.strip(" \"'(“‘「")) and before.strip()[-1:] not in ".!?。"
-    said = is_name and ((text.isupper() and text != "I") or plain in _REPORTING)
+    said = plain in _SAYS or (is_name and ((text.isupper() and text != "I") or plain in _NAMED))
     if (plain in STOP_WORDS or key in _UNSAID) and not said:
         return None
-    return Unit("name" if is_name or (text.isupper() and len(text) > 1) else "word", key)
+    return Unit("name" if is_name or (text.isupper() and len(text) > 1) else "word", key, form=plain)
 
 
 def _numeric(fact: Located) -> Unit:

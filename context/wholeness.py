@@ -78,6 +78,11 @@ def is_row(text: str) -> bool:
     return "\n" not in text.strip() and bool(_CELL.search(text.strip()))
 
 
+def is_rule(text: str) -> bool:
+    """True for the line under the header of a Markdown table."""
+    return bool(text.strip() and _RULE.fullmatch(text.strip()))
+
+
 def header_row(sentences: Sequence[str], place: int) -> int | None:
     """The place of the header row over the row `sentences[place]`; None for other sentences and the header itself.
 

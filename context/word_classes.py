@@ -15,12 +15,17 @@ _CLASSES = {
     "not_only": r"\bnot (?:only|just|merely)\b|不[仅僅]|不只",
     "at_least": r"[≥≧⩾]|\bat least\b|\b(?:no|not) (?:less|fewer|earlier|lower) than\b|\bminimum\b"
     r"|至少|最少|不[少低][于於]|以上",
+    "grown": r"(?<![未不])[满滿](?=\d|[一二两三四五六七八九十])",
     "at_most": r"[≤≦⩽]|\bat most\b|\b(?:no|not) (?:more|greater|longer|later|higher) than\b|\bnot (?:to )?exceed\w*"
     rf"|\bmaximum\b|\bup to\b{_N}|至多|最多|不超[过過]|不[高多]于|以下|以[内內]",
     "more": rf">{_N}|\bmore\b|\b(?:greater|higher|longer) than\b|\b(?:over|above){_N}|\bexceed\w*|超[过過]|[高多大]于",
     "less": rf"<{_N}|\bless\b|\bfewer\b|\b(?:lower|shorter|smaller) than\b|\b(?:under|below){_N}|不足|[低少小]于",
     "about": rf"[~≈±∼]{_N}|\b(?:about|around|roughly|approximately|circa|ca\.){_N}|大[约約概]|左右|[约約](?=\d)",
     "nearly": r"\bnearly\b|\balmost\b|几乎|幾乎|接近",
+    "bc": r"\bbce?\b|\bb\.c\.|公元前",
+    "respectively": r"\brespectively\b|分[别別]",
+    "one_of": r"\bone of\b|之一",
+    "root": r"[√∛∜]",
     "half": r"\bhalf\b|\bhal(?:f|ve)\w*|一半|[减減]半",
     "multiple": r"\bdoubl\w+|\btwice\b|\btripl\w+|\bthrice\b|倍",
     "part": r"\b(?:third|quarter|fraction)s? of\b|分之",
@@ -40,9 +45,10 @@ _CLASSES = {
     r"|\b(?:all|every\w*|any\w*|no ?one|nobody|nothing|none)(?: \w+)? but\b"
     r"|不包括|不[包]?含|除(?!此)了?(?=[^，。；]{1,20}[外，][^。；]{0,20}?(?:[都均皆没沒]|[无無]人|不[得能可会會]))",
     "include": r"\binclud\w*|\binclusive\b|包括|包含",
+    "apiece": r"\beach(?=[.,;:!?)]|\Z)",
     "all": r"\b(?:all|every|each|everyone|everybody|everything|always|whole)\b|\bentire\w*"
     r"|全部|所有|全[体體]|一切|[总總]是",
-    "some": r"\b(?:some|certain|several|part(?:ly|ially)|sometimes|occasionally)\b|部分|有些|一些|有[时時]|某些",
+    "some": r"\b(?:some|a few|certain|several|part(?:ly|ially)|sometimes|occasionally)\b|部分|有些|一些|有[时時]|某些",
     "most": r"\b(?:most|mostly|mainly|majority)\b|大多|多数|多數|主要",
     "many": r"\bmany\b|许多|許多|很多",
     "few": r"\bfew\b|(?<!\ba )\blittle\b|少数|少數",
@@ -59,10 +65,11 @@ _CLASSES = {
     r"|intend\w*|plan(?:s|ned)? to|hop(?:e|es|ed) to|attempt\w* to|tr(?:y|ies|ied) to|propos\w+|predict\w*"
     r"|former(?:ly)?|wish(?:es|ed)?|dream(?:s|t|ed)?|imagin\w+|doubt(?:s|ed)?|pretend\w*|unclear)\b"
     r"|认为|認為|相信|声称|聲稱|怀疑|懷疑|预计|預計|计划|計劃|打算|希望|试图|試圖",
+    "only_they": r"\bonly (?:i|we|you|he|she|it|they)\b",
     "only": r"\b(?:only|solely|exclusively|merely)\b|[只仅僅]|唯一",
     "advance": r"\bin advance\b|\bbeforehand\b|\bup-?front\b|[预預]付|提前|[预預]先",
     "arrears": r"\bin arrears?\b|\barrears\b|[后後]付|事[后後]",
-    "false": r"\bfalse\w*|\buntrue\b|\bincorrect\w*|\bwrong\w*|\bmyth\b|\blies?\b|\bhoax\b"
+    "false": r"[❌✗✘✖🚫⛔👎]|\bfalse\w*|\buntrue\b|\bincorrect\w*|\bwrong\w*|\bmyth\b|\blies?\b|\bhoax\b"
     r"|不[实實]|[虚虛]假|[错錯][误誤]|假的",
     "alleged": r"\balleg\w+|\bsuppos\w+|\brumou?r\w*|\b(?:reported|purported)ly\b"
     r"|[据網网][说称傳传稱說]|據[說稱傳]|[谣謠传傳]言|[误誤]以[为為]",
@@ -72,16 +79,29 @@ _CLASSES = {
     "fail": r"\bfail\w*|\bavoid\w*|\bceas\w+|\bstop(?:s|ped)?\b|\bforg[eo]t\w*|\black\w*|停止|[缺]乏",
     "not": r"≠|\banything but\b|n't\b"
     r"|\bno(?!\.? ?\d)\b|\b(?:not|never|nor|neither|none|nobody|nothing|cannot|without)\b"
+    r"|[❌✗✘✖🚫⛔👎]"
     r"|[从從]不|[从從]未|[没沒]有|[并並][不未]|[不没沒未无無勿]|非(?!洲)",
 }
-TURNING = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()))
+# Each of these is a class of its own: "again" is not "once". What says when, where, why or which one is not added.
+_OWN_CLASS = (
+    r"\b(?:when(?:ever)?|where(?:ver)?|wh(?:y|at|ose)|how|then|now|once|again|here|further|same|other|another|such|both|too"
+    r"|very|just|own|because|although|though|while|whereas|so|every other|next|finally|there"
+    r"(?! (?:is|are|was|were|be|been|has|have|had|will|would|can|could|may|might|must|should|exists?|remains?)\b))\b"
+)
+OWN_CLASS = "word"
+TURNING = re.compile(
+    "|".join(f"(?P<{label}>{pattern})" for label, pattern in _CLASSES.items()) + f"|(?P<{OWN_CLASS}>{_OWN_CLASS})"
+)
 NEGATIONS = frozenset({"false", "alleged", "hardly", "deny", "refuse", "fail", "not"})
 # A quote that says one of these says nothing without it.
-NEVER_DROPPED = frozenset({"if", "unless", "except", "false", "alleged", "hardly", "deny", "refuse"})
+NEVER_DROPPED = frozenset({"if", "unless", "except", "false", "alleged", "hardly", "deny", "refuse", "respectively"})
 # These turn a sentence even where nothing follows them: "what it would be".
-ALONE = frozenset({"not", "may", "should", "would", "maybe"})
+ALONE = frozenset({"not", "may", "should", "would", "maybe", "one_of", "apiece", "bc"})
 # What holds of all, with or without the word, still holds.
-DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"})
+DROPPABLE = frozenset({"all", "only", "include", "advance", "arrears"}) | frozenset(
+    """when whenever where wherever why what whose how then now once again here further same such both too very just own
+    because although though while whereas so next finally there""".split()
+)
 LENT = frozenset(_CLASSES) - NEGATIONS - {"if", "unless"}
 
 OPPOSITES = tuple(
@@ -125,3 +145,5 @@ OPPOSITES = tuple(
         (r"\bemployers?\b|雇主", r"\bemployees?\b|雇[员員]"),
     )
 )
+# The second side of the pair of "allow" and "forbid", as Turns.sides counts them.
+FORBIDDING = next((pair, 1) for pair, (_, other) in enumerate(OPPOSITES) if other.search("forbidden"))

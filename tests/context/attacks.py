@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from tests.context import attacks_on_amounts as amounts
+from tests.context import attacks_on_frames as frames
 from tests.context import attacks_on_meaning as meaning
 from tests.context import attacks_on_numbers as numbers
 from tests.context import attacks_on_statements as statements
@@ -73,6 +74,11 @@ _ATTACKS: tuple[Attack, ...] = (
     meaning.moved_turns,
     meaning.swapped_conjunctions,
     meaning.turned_comparisons,
+    frames.false_adverbials,
+    frames.altered_tenses,
+    frames.dropped_frames,
+    frames.dropped_limits,
+    frames.exchanged_referents,
 )
 ATTACKS = {attack.__name__: attack for attack in _ATTACKS}
 

@@ -35,7 +35,7 @@ def test_most_true_answers_are_shown_as_verified() -> None:
     asked = Counter(name for name, _, _ in TRUE)
     shares = {name: verified[name] / asked[name] for name in FORMS}
     assert len(TRUE) >= 500
-    assert verified.total() / len(TRUE) >= 0.95, shares
+    assert verified.total() / len(TRUE) >= 0.965, shares
     assert shares["verbatim"] == shares["with_the_mark_behind"] == shares["as_a_list_item"] == 1.0
 
 

@@ -301,7 +301,10 @@ HUGE = 200_000  # characters: what took time by its square would take hours
 
 @pytest.mark.parametrize(
     "answer",
-    ["=\n", "!", "a:!!", "a:\n", "<del ", "~~a~~. ", " ", "\n", "(1)(2)(3)", "[", "1,", ": ", "7", "字"],
+    [
+        *("=\n", "!", "a:!!", "a:\n", "<del ", "~~a~~. ", " ", "\n", "(1)(2)(3)", "[", "1,", ": ", "7", "字"),
+        *("~a ~b", "1. a\n", "| a | b |\n", " It is.", "**a**\n- "),
+    ],
     ids=repr,
 )
 def test_an_answer_of_one_thing_over_and_over_is_read_to_its_end(answer: str) -> None:
