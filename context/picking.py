@@ -12,7 +12,7 @@ from context.duplicates import SaidBefore
 from context.rendering import render
 from context.selection_policy import SelectionPolicy
 from context.templates import Wording
-from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor
+from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor, promised_by
 from domain.context import DropReason
 from domain.documents import Chunk
 from domain.search import Evidence, ScoredChunk, ScoredSentence
@@ -137,6 +137,10 @@ class Picking:
         block = code_block(texts, place)
         if block is not None:
             return self._unsaid(index, block if self._cost(texts, block) <= self._policy.code_tokens else ())
+        scores = [item.score for item in sentences]
+        promised = promised_by(texts, scores, place, is_heading=self._is_heading(index, place))
+        if len(promised) and self._cost(texts, promised) <= self._policy.list_tokens:
+            return self._unsaid(index, (at for at in promised if not self._is_heading(index, at)))
         header = _header_places(chunk, sentences, place)
         if chunk.header is None and (found := header_row(texts, place)) is not None:
             header = frozenset((found,))  # a table that no loader marked, for example in plain text

@@ -5,9 +5,10 @@ enough evidence mass (`evidence_mass.py`); the best one is taken at any price, u
 Each sentence taken must fit the ceiling *as rendered*, label and separators included; one that does not fit is passed
 over, a shorter one behind it may still fit.
 
-A sentence torn from its place can be unreadable, so four kinds of glue are bought when they are cheap: the sentence
+A sentence torn from its place can be unreadable, so five kinds of glue are bought when they are cheap: the sentence
 before one that opens with a pronoun or a connective, the single short sentence between two that were taken, the header
-row of a table, and the rest of a fenced block of code. What is already said (the same span, or the same words, numbers
+row of a table, the rest of a fenced block of code, and what a heading, a question, a colon or the title of a list
+announces, which resembles the question better than what it promises does. What is already said (the same span, or the same words, numbers
 and names) is not bought twice.
 
 Nor is what is said many times truer for it. The mass is shared out among all sentences, so fifty copies of one would

@@ -28,6 +28,7 @@ class SelectionPolicy:
     predecessor_tokens: int = 48  # a sentence of ordinary length; a longer one costs more than the pronoun is worth
     gap_tokens: int = 12  # the gap sign and the seam cost about as much as such a sentence
     header_tokens: int = 80  # a header row of some ten columns
+    list_tokens: int = 160  # a procedure of some eight steps
     code_tokens: int = 160  # a function of some fifteen lines; of a longer block only what was asked for is sent
 
     @classmethod

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 
 from domain.documents import CELL_SEPARATOR
+from domain.list_items import list_around, list_behind, promises
 
 _CELL = re.compile(rf"{re.escape(CELL_SEPARATOR)}|\t|^\||\|$")
 _RULE = re.compile(r"[\s|:+-]+")  # the line under the header of a Markdown table
+_BARE = 6  # characters: "No.", "不可以。"
 _FENCE = re.compile(r"\s{0,3}(?:```|~~~)")
 
 _HEADING_MARKS = re.compile(r"\A\s*#{0,6}\s*|\s*#*\s*\Z|\n\s*[=-]+\s*\Z")  # `## Title ##`, or a line drawn under it
@@ -71,6 +73,37 @@ def code_block(sentences: Sequence[str], place: int) -> range | None:
             else:
                 opened = None
     return range(opened, len(sentences)) if opened is not None and opened <= place else None
+
+
+def promised_by(sentences: Sequence[str], scores: Sequence[float], place: int, is_heading: bool) -> range:
+    """The places of what `sentences[place]` is nothing without, or with: empty for most sentences.
+
+    A line that announces a list says nothing without it, nor does a heading, a question or a line with a colon without
+    the sentence or the code behind; behind a bare "No." the next one says why. And a question that the announcement resembles more than it does an item is about them all.
+
+    >>> steps = ["Cleaning a lens:", "1. Blow.", "2. Wipe."]
+    >>> promised_by(steps, [0.9, 0.1, 0.1], 0, False), promised_by(steps, [0.9, 0.1, 0.1], 2, False)
+    (range(0, 3), range(0, 3))
+    >>> promised_by(steps, [0.1, 0.1, 0.9], 2, False), promised_by(["Who pays?", "Ann."], [0.9, 0.0], 0, False)
+    (range(0, 0), range(0, 2))
+    """
+    announced = list_behind(sentences, place)
+    if announced is not None:
+        return range(place, announced.stop)
+    own = list_around(sentences, place)
+    if own is not None:
+        above = own.start - 1
+        is_announced = above >= 0 and list_behind(sentences, above) == own
+        is_about_all = is_announced and scores[above] > max(scores[at] for at in own)
+        return range(above, own.stop) if is_about_all else range(0)
+    behind = place + 1
+    if behind == len(sentences) or is_row(sentences[behind]) or not (is_heading or promises(sentences[place])):
+        return range(0)
+    block = code_block(sentences, behind)
+    if block is not None:
+        return range(place, block.stop)
+    is_bare = len(sentences[behind].strip()) <= _BARE and behind + 1 < len(sentences)
+    return range(place, behind + 1 + is_bare)
 
 
 def is_row(text: str) -> bool:

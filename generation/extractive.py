@@ -16,6 +16,8 @@ from itertools import accumulate
 
 from domain.answers import Usage
 from domain.context import Context
+from domain.documents import Span
+from domain.list_items import is_list_item
 from domain.protocols import TokenCounter
 from generation.quoting import Quote, quotable
 from generation.stream import Generation, Outcome
@@ -77,18 +79,32 @@ class ExtractiveGenerator:
 
 
 def choose_quotes(quotes: Sequence[Quote], most: int, fair_chance: float = FAIR_CHANCE) -> list[Quote]:
-    """At most `most` quotes, best first: each with a fair chance beside the best one, and with something new to say."""
+    """At most `most` quotes, best first: each with a fair chance beside the best one, and with something new to say.
+
+    Items of one list count as one quote, and stand together in the order of the list.
+    """
     chosen: list[Quote] = []
     for quote in sorted(quotes, key=lambda quote: -quote.score):
         best = chosen[0] if chosen else quote
         least = best.score * (_NEARLY_AS_GOOD if best.is_row or quote.is_row else fair_chance)
-        if len(chosen) < most and quote.score >= least and not _said(quote, chosen):
+        has_room = len({_whole(one) for one in (*chosen, quote)}) <= most
+        if has_room and quote.score >= least and not _said(quote, chosen):
             chosen.append(quote)
-    return chosen
+    first = {whole: place for place, whole in reversed([*enumerate(map(_whole, chosen))])}
+    return sorted(chosen, key=lambda quote: (first[_whole(quote)], quote.span.start))
+
+
+def _whole(quote: Quote) -> tuple[int, Span]:
+    """What a quote is a part of: the list that it is an item of, else itself."""
+    return quote.mark, quote.of_list or quote.span
 
 
 def _said(quote: Quote, chosen: Sequence[Quote]) -> bool:
-    return any(_shared(quote, other) > _MOST_SHARED for other in chosen)
+    return any(_shared(quote, other) > _MOST_SHARED for other in chosen if not _in_one_list(quote, other))
+
+
+def _in_one_list(quote: Quote, other: Quote) -> bool:
+    return quote.of_list is not None and _whole(quote) == _whole(other)
 
 
 def _shared(quote: Quote, other: Quote) -> float:
@@ -96,13 +112,17 @@ def _shared(quote: Quote, other: Quote) -> float:
 
 
 def _written(quotes: Sequence[Quote]) -> list[str]:
-    """The parts of the answer; rows of a table stand on lines of their own under their labels, which are said once."""
+    """The parts of the answer; rows of a table and items of a list stand on lines of their own under what announces
+    them, which is said once.
+    """
     parts = []
     for place, quote in enumerate(quotes):
         before = quotes[place - 1] if place else None
         above = () if before and (before.mark, before.above) == (quote.mark, quote.above) else quote.above
         row = _without_marks("\n".join((*above, quote.text)))
-        apart = quote.is_row or bool(quote.above) or bool(before and (before.is_row or before.above))
+        apart = any(one.is_row or one.above or one.of_list for one in (quote, before) if one)
+        if before and _in_one_list(quote, before) and not is_list_item(quote.text):
+            apart = False  # the rest of an item
         gap = "" if before is None else "\n" if apart else " "
         parts.append(f"{gap}{row} [{quote.mark}]")
     return parts

@@ -2,8 +2,10 @@
 
     heading                  answers nothing: what is behind it has its score; so does a line without a full stop that
                              says nothing but words of the question
-    "... were as follows:"   nor does a line that ends with a colon or is a question: what stands right behind it has
-                             its score, or the best row of the table that it announces, and is quoted under it
+    "... were as follows:"   nor does a line that ends with a colon or is a question, or the title of a list: what
+                             stands right behind it has its score, or the best row of the table that it announces, and
+                             is quoted under it; so are all items of a list, where none has a better one
+    list item                a quote; items of one list are written on lines of their own, in its order
     column labels            "Six Months Ended", "2018 2017": the best of the rows has their score, and each is quoted
                              under them, without which it says nothing
     row                      a quote, under its labels
@@ -21,13 +23,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from domain.documents import CELL_SEPARATOR, Span
+from domain.list_items import list_around, list_behind, promises
 from domain.search import Evidence
 from generation.table_lines import is_numeric_row, may_be_label, names_periods
 
 Kind: TypeAlias = Literal["heading", "announcement", "label", "row", "line"]
 
 _UNIT = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
-_PROMISES = (":", "：", "?", "？")
 _ENDS = (".", "!", "。", "！")
 _NEAR = 120  # characters between an announcement and the labels of its table: a line of units or of a title at most
 
@@ -42,6 +44,7 @@ class Quote:
     score: float
     above: tuple[str, ...] = ()
     is_row: bool = False
+    of_list: Span | None = None  # the list that it is an item of
 
     @property
     def words(self) -> list[str]:
@@ -74,6 +77,7 @@ class _Reading:
         self._texts = [item.part(one.span).strip() for one in self._sentences]
         self._marked = item.header if item.header and any(own.contains(item.header) for own in item.spans) else None
         self._kinds = self._find_kinds()
+        self._lists = self._find_lists()
         self._answers: list[Quote] = []
         self._promised = 0.0  # the score of the heading before
         self._announcement: Quote | None = None
@@ -101,7 +105,7 @@ class _Reading:
         elif kind == "row":
             self._answers.append(self._row(quote, place))
         elif kind == "line":
-            self._answers.append(self._line(quote))
+            self._answers.append(self._line(quote, place))
         if kind != "label":
             self._promised = score if kind == "heading" else 0.0
 
@@ -135,12 +139,29 @@ class _Reading:
             spans = {span for span in spans if not self._marked.overlaps(span)} | {self._marked}
         return sorted(spans)
 
-    def _line(self, quote: Quote) -> Quote:
-        """A sentence, under the announcement that it stands right behind."""
-        said, self._announcement = self._announcement, None
-        if said is None or not self._adjoin(said.span, quote.span):
+    def _line(self, quote: Quote, place: int) -> Quote:
+        """A sentence, under the announcement that it stands right behind; an item of a list, under that of the list."""
+        said, own = self._announcement, self._lists.get(place)
+        if own is None or place == own[-1]:
+            self._announcement = None
+        if own is not None:
+            quote = replace(quote, of_list=self._span(own))
+        if said is None or not self._adjoin(said.span, self._sentences[own.start if own else place].span):
             return quote
-        return replace(quote, score=max(quote.score, said.score), above=(said.text,))
+        lends = own is None or said.score > max(self._sentences[at].score for at in own)
+        return replace(quote, score=max(quote.score, said.score if lends else 0.0), above=(said.text,))
+
+    def _find_lists(self) -> dict[int, range]:
+        """The list of each place that is in one, of lists whose items all were sent and stand together."""
+        found: dict[int, range] = {}
+        for place in range(len(self._sentences)):
+            own = found.get(place) or list_around(self._texts, place)
+            if own is not None and len(own) > 1 and all(self._touch(at) for at in own[:-1]):
+                found[place] = own
+        return found
+
+    def _span(self, places: range) -> Span:
+        return Span(self._sentences[places.start].span.start, self._sentences[places[-1]].span.end)
 
     def _find_kinds(self) -> list[Kind]:
         kinds: list[Kind] = []
@@ -155,7 +176,7 @@ class _Reading:
             return "heading"
         if (self._marked and self._marked.overlaps(sentence.span)) or text == _first_of_run(self._item, sentence.span):
             return "label"
-        if text.endswith(_PROMISES):
+        if promises(text) or (list_behind(self._texts, place) is not None and self._touch(place)):
             return "announcement"
         if names_periods(text):
             return "label"

@@ -325,9 +325,54 @@ def test_a_line_of_code_brings_its_fenced_block(best: int) -> None:
     assert item.text == "```sh\npip install fovea\n\nfovea ingest docs/\n\nfovea serve\n```"
 
 
-def test_prose_beside_code_brings_none_of_it() -> None:
-    assert texts(select(ranked(code(0)))) == ["Install it so:"]
+def test_prose_behind_code_brings_none_of_it_and_what_announces_it_all() -> None:
     assert texts(select(ranked(code(4)))) == ["The page opens by itself."]
+    assert texts(select(ranked(code(0)))) == ["\n\n".join(CODE[:4])]
+
+
+STEPS = [
+    "Lenses are dear.",
+    "Cleaning a lens:",
+    "1. Blow.",
+    "2. Use a tissue.",
+    "Never a cloth.",
+    "3. Dry it.",
+    "It shines.",
+]
+
+
+def steps(**scores: float) -> Source:
+    return document([(text, scores.get(f"at{at}", 0.001)) for at, text in enumerate(STEPS)], joint="\n")
+
+
+@pytest.mark.parametrize("scores", [{"at1": 0.9}, {"at1": 0.9, "at3": 0.4}])
+def test_a_line_that_announces_a_list_brings_the_list(scores: dict[str, float]) -> None:
+    assert texts(select(ranked(steps(**scores)))) == ["\n".join(STEPS[1:6])]
+
+
+def test_an_item_that_the_question_resembles_most_stands_alone() -> None:
+    assert texts(select(ranked(steps(at1=0.1, at5=0.9)))) == ["3. Dry it."]
+
+
+def test_of_a_list_that_is_too_long_what_was_asked_for_is_sent() -> None:
+    policy = replace(PLAIN, list_tokens=5, gap_tokens=0)
+    assert texts(select(ranked(steps(at1=0.9, at3=0.8)), policy=policy)) == [
+        "Cleaning a lens:" + GAP + "2. Use a tissue."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sent"),
+    [
+        (["How long is the warranty?", "Two years.", "It ends then."], 2),
+        (["可以退货吗？", "不可以。", "只收未开封的盒子。", "其他请来电。"], 3),
+        (["Opened boxes:", "No.", "Only sealed ones are taken.", "Ask us."], 3),
+        (["The warranty is long.", "It ends in May."], 1),
+    ],
+)
+def test_a_question_or_a_colon_brings_what_stands_behind_it(lines: list[str], sent: int) -> None:
+    scored = ranked(document([(line, 0.0 if at else 0.9) for at, line in enumerate(lines)], joint="\n"))
+    assert texts(select(scored)) == ["\n".join(lines[:sent])]
 
 
 def test_a_block_of_code_that_does_not_fit_is_cut_and_the_cut_is_marked() -> None:
@@ -350,9 +395,10 @@ def test_a_heading_that_the_label_names_is_not_sent_beside_its_text() -> None:
     assert texts(select(ranked(section))) == ["It falls due on the first day."]
 
 
-def test_a_heading_stands_alone_where_nothing_under_it_answers() -> None:
-    section = document([("Payment\n-------", 0.9), ("Cash is refused.", 0.1)], headings=("Terms", "Payment"))
-    assert texts(select(ranked(section))) == ["Payment\n-------"]
+def test_a_heading_that_alone_resembles_the_question_brings_the_sentence_behind_it() -> None:
+    lines = [("Payment\n-------", 0.9), ("Cash is refused.", 0.0), ("Cheques are too.", 0.0)]
+    section = document(lines, headings=("Terms", "Payment"), joint="\n")
+    assert texts(select(ranked(section))) == ["Payment\n-------\nCash is refused."]
 
 
 def test_a_heading_that_no_label_names_is_sent() -> None:

@@ -208,3 +208,38 @@ def test_an_answer_keeps_to_its_reserve_by_whole_quotes_and_says_that_it_was_cut
         stream = ExtractiveGenerator(WordCounter()).generate(replace(asked, bill=bill))
         parts[reserve] = (len(list(stream)), stream.truncated)
     assert parts == {50: (3, False), 11: (2, True), 10: (1, True), 1: (1, True)}
+
+
+STEPS = ["Cleaning a lens takes three steps:", "1. Blow the dust off.", "2. Use a tissue.", "Never a cloth.", "3. Dry it."]
+
+
+def steps(*scores: float, mark: int = 1) -> Evidence:
+    return evidence(list(zip(STEPS, scores, strict=True)), mark=mark)
+
+
+def test_a_list_that_is_asked_for_as_a_whole_is_quoted_whole_under_its_title_line_by_line() -> None:
+    assert answer_to(steps(0.8, 0.3, 0.1, 0.05, 0.01)) == (
+        "Cleaning a lens takes three steps:\n1. Blow the dust off. [1]\n2. Use a tissue. [1] Never a cloth. [1]\n"
+        "3. Dry it. [1]"
+    )
+
+
+def test_a_list_counts_as_one_quote() -> None:
+    other = evidence([("Lenses are insured.", 0.7), ("Tripods are not.", 0.6), ("Bags are lent.", 0.5)], mark=2)
+    assert answer_to(steps(0.8, 0.3, 0.1, 0.05, 0.01), other).endswith(
+        "\n3. Dry it. [1]\nLenses are insured. [2] Tripods are not. [2]"
+    )
+
+
+def test_an_item_that_is_asked_for_is_quoted_under_the_title_of_its_list() -> None:
+    assert answer_to(steps(0.2, 0.01, 0.9, 0.0, 0.01)) == "Cleaning a lens takes three steps:\n2. Use a tissue. [1]"
+
+
+def test_items_are_quoted_in_the_order_of_their_list() -> None:
+    half = evidence([("- Rent: 500.", 0.3), ("- Heating: 80.", 0.9), ("- Water: 20.", 0.2)])
+    assert answer_to(half) == "- Rent: 500. [1]\n- Heating: 80. [1]\n- Water: 20. [1]"
+
+
+def test_a_line_without_a_full_stop_above_a_list_is_its_title() -> None:
+    procedure = evidence([("无人机坠落后的处理", 0.9), ("一、关机。", 0.0), ("二、取出电池。", 0.0)])
+    assert answer_to(procedure) == "无人机坠落后的处理\n一、关机。 [1]\n二、取出电池。 [1]"
