@@ -17,6 +17,7 @@ from domain.documents import page_of
 from domain.search import Evidence, ScoredChunk
 
 _MOST_PASSAGES = 3
+_NEAR = 10  # candidates whose language counts: further ones are among the fifty because the collection is small
 
 NEAREST_TITLES: dict[Language, str] = {
     "en": "Nearest passages, not an answer:",
@@ -45,7 +46,7 @@ def with_nearest(context: Context, scored: Sequence[ScoredChunk]) -> Context:
     if not context.abstention or not scored:
         return context
     nearest = nearest_passages(scored)
-    hint = other_language(context.question, [one.text for one in nearest], (item.chunk.text for item in scored))
+    hint = other_language(context.question, [one.text for one in nearest], (item.chunk.text for item in scored[:_NEAR]))
     return replace(context, nearest=nearest, abstention=context.abstention + hint)
 
 

@@ -186,6 +186,8 @@ def test_a_candidate_in_the_other_language_is_enough_for_a_hint() -> None:
 
     assert "Some of the documents are in Chinese" in abstention(*own, other)
     assert "Chinese" not in abstention(*own)
+    nearer = [document([(f"Word {n} is large.", 0.02)], name=f"w{n}") for n in range(7)]
+    assert "Chinese" not in abstention(*own, *nearer, other), "ten others are nearer"
 
 
 def test_evidence_in_which_a_model_found_no_answer_is_the_nearest() -> None:
