@@ -8,8 +8,8 @@ over, a shorter one behind it may still fit.
 A sentence torn from its place can be unreadable, so five kinds of glue are bought when they are cheap: the sentence
 before one that opens with a pronoun or a connective, the single short sentence between two that were taken, the header
 row of a table, the rest of a fenced block of code, and what a heading, a question, a colon or the title of a list
-announces, which resembles the question better than what it promises does. What is already said (the same span, or the same words, numbers
-and names) is not bought twice.
+announces, which resembles the question better than what it promises does. What is already said (the same span, or
+the same words, numbers and names) is not bought twice.
 
 Nor is what is said many times truer for it. The mass is shared out among all sentences, so fifty copies of one would
 leave next to nothing to a sentence that says otherwise; and copies that differ in a number are each sent, for each may

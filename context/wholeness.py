@@ -79,7 +79,8 @@ def promised_by(sentences: Sequence[str], scores: Sequence[float], place: int, i
     """The places of what `sentences[place]` is nothing without, or with: empty for most sentences.
 
     A line that announces a list says nothing without it, nor does a heading, a question or a line with a colon without
-    the sentence or the code behind; behind a bare "No." the next one says why. And a question that the announcement resembles more than it does an item is about them all.
+    the sentence or the code behind; behind a bare "No." the next one says why. And a question that the announcement
+    resembles more than any item does is about them all.
 
     >>> steps = ["Cleaning a lens:", "1. Blow.", "2. Wipe."]
     >>> promised_by(steps, [0.9, 0.1, 0.1], 0, False), promised_by(steps, [0.9, 0.1, 0.1], 2, False)

@@ -234,8 +234,11 @@ def _document_path(document_id: str) -> str:
 
 def _expand(inputs: Sequence[str | Path] | str | Path) -> list[Upload | str]:
     """Files to upload and URLs, in order; a folder gives its files, sorted, without hidden ones and links."""
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    if not given:
+        raise UsageError("Nothing to ingest: name at least one file, folder or URL.")
     items: list[Upload | str] = []
-    for item in [inputs] if isinstance(inputs, str | Path) else inputs:
+    for item in given:
         if isinstance(item, str) and item.lower().startswith(("http://", "https://")):
             items.append(item)
             continue
@@ -246,8 +249,6 @@ def _expand(inputs: Sequence[str | Path] | str | Path) -> list[Upload | str]:
             items.append(_file(path, str(item)))
         else:
             raise UsageError(f"{str(item)!r} does not exist; name files, folders or URLs.")
-    if not items:
-        raise UsageError("Nothing to ingest: name at least one file, folder or URL.")
     return items
 
 

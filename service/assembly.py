@@ -89,6 +89,7 @@ class Assembly:
         indexes = self._indexes(tenant, store)
         scoring = self._scoring(tenant)
         return Parts(
+            tenant=tenant,
             store=store,
             indexes=indexes,
             ingestion=self._ingester(tenant, store, indexes),

@@ -24,7 +24,6 @@ from domain.errors import NotFound, UsageError
 from domain.explanation import AttendedChunk, AttendedSentence, AttendedToken, Explanation, Matrix, QuestionToken
 from domain.jobs import DocumentInfo
 from domain.search import (
-    DEFAULT_TENANT,
     AttentionWeights,
     Candidate,
     FloatArray,
@@ -127,7 +126,7 @@ def _tokens_of(parts: Parts, query: Query) -> TokenVectors:
 def _find(parts: Parts, collection: str, document: str) -> DocumentInfo:
     """The document with this id, else the one that was ingested from this source. Raises NotFound."""
     elsewhere = None
-    for identity in (document, document_id(DEFAULT_TENANT, collection, document)):
+    for identity in (document, document_id(parts.tenant, collection, document)):
         try:
             info = parts.store.get_info(identity)
         except NotFound:

@@ -75,6 +75,7 @@ class Indexes(Protocol):
 class Parts:
     """Everything an engine is made of. `bootstrap.build_engine` is the one place that fills it."""
 
+    tenant: str
     store: DocumentStore
     indexes: Indexes
     ingestion: Ingestion

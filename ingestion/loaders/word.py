@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from domain.documents import BlockKind, LoadedDocument
 from ingestion.loaders.archive import guard_archive
-from ingestion.loaders.assembly import TextAssembler, join_cells, title_from_name
+from ingestion.loaders.assembly import TextAssembler, join_cells, tidy_title, title_from_name
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _HIDDEN = "w:vanish[not(@w:val='0' or @w:val='false')]"
 _TINY_HALF_POINTS = 2  # Word's unit; nobody reads a point
+_FILLERS = ("", "word document")  # what programs write where nobody gave a title
 _HEADING_STYLE = re.compile(r"(?:heading|标题|標題)\s*([1-9])", re.IGNORECASE)
 
 
@@ -43,7 +44,31 @@ class WordLoader:
                 _add_paragraph(assembler, element)
         properties = document.core_properties
         metadata = {"author": properties.author or "", "subject": properties.subject or ""}
-        return assembler.document(properties.title or title_from_name(name), MEDIA_TYPE, metadata, _warnings(document))
+        return assembler.document(_title(document) or title_from_name(name), MEDIA_TYPE, metadata, _warnings(document))
+
+
+def _title(document: WordDocument) -> str:
+    """The title of the file's properties, else the first paragraph of the style Title, else a heading of the first
+    level at the very top, else "".
+    """
+    named = tidy_title(document.core_properties.title or "")
+    if named.lower() not in _FILLERS:
+        return named
+    styles = {style.style_id for style in document.styles if (style.name or "").lower() == "title"}
+    titles = (tidy_title(one.text) for one in document.paragraphs if one._p.style in styles)
+    return next(filter(None, titles), "") or _heading_at_the_top(document)
+
+
+def _heading_at_the_top(document: WordDocument) -> str:
+    from docx.table import Table
+
+    for element in document.iter_inner_content():
+        if isinstance(element, Table):
+            return ""
+        if text := tidy_title(element.text):
+            subtitle = ((element.style.name if element.style else None) or "").lower() == "subtitle"
+            return text if _heading_level(element) == 1 and not subtitle else ""
+    return ""
 
 
 def _drop_hidden_runs(document: WordDocument) -> None:

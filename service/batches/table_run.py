@@ -83,6 +83,7 @@ def run_batch(
             raise UsageError(f"{str(path)!r} is not .csv, .jsonl or .xlsx; save the table in one of these formats.")
     _check_place(output)
     rows = read_rows(source)
+    sheet_name = _sheet_name(source, output)
     column = find_question_column(rows, question_column)
     questions = [question_of(row, column) for row in rows]
     journal = Journal(output.with_name(output.name + ".journal"), _fingerprint(column, questions, options))
@@ -100,16 +101,25 @@ def run_batch(
             done[index] = columns
             if progress:
                 progress(len(done), len(rows))
-    write_rows(output, [row | done[index] for index, row in enumerate(rows)])
+    write_rows(output, [row | done[index] for index, row in enumerate(rows)], sheet_name)
     summary = _summary([done[index] for index in range(len(rows))], resumed, output)
     if not summary.beyond_ceiling:
         journal.remove()
     return summary
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
+def write_rows(path: Path, rows: Sequence[Row], sheet_name: str | None = None) -> None:
     """Write all rows under a temporary name, then rename: the file is whole or it is not there."""
-    put_in_place(path, table_bytes(rows, path.suffix.lower()))
+    put_in_place(path, table_bytes(rows, path.suffix.lower(), sheet_name))
+
+
+def _sheet_name(source: Path, output: Path) -> str | None:
+    """What the sheet of a workbook is to be named: like the one that the questions stand on, if they do."""
+    if {source.suffix.lower(), output.suffix.lower()} != {".xlsx"}:
+        return None
+    from service.batches.xlsx import first_sheet
+
+    return first_sheet(source)
 
 
 def _check_place(output: Path) -> None:

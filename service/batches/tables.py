@@ -108,13 +108,14 @@ def question_of(row: Row, column: str) -> str:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def table_bytes(rows: Sequence[Row], suffix: str) -> bytes:
-    """The whole table in one of FORMATS."""
+def table_bytes(rows: Sequence[Row], suffix: str, sheet_name: str | None = None) -> bytes:
+    """The whole table in one of FORMATS; `sheet_name` names the sheet of a workbook."""
     if suffix == ".xlsx":
-        from service.batches.xlsx import workbook
+        from service.batches.xlsx import DEFAULT_SHEET, workbook
 
         columns = columns_of(rows)
-        return workbook([[disarmed(name) for name in columns], *(_cells(row, columns) for row in rows)])
+        cells = [[disarmed(name) for name in columns], *(_cells(row, columns) for row in rows)]
+        return workbook(cells, sheet_name or DEFAULT_SHEET, wrapped="answer")
     if suffix == ".csv":
         return b"".join(csv_lines(rows, columns_of(rows)))
     return b"".join(map(json_line, rows))

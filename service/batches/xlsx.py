@@ -11,9 +11,11 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
+from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 from domain.errors import UsageError
 from service.batches.columns import Row, check_names
@@ -23,33 +25,73 @@ _MAX_CELL = 32_767  # characters, the format's limit
 _LARGEST_EXACT = 2**53  # numbers are floats in a sheet
 _MOST_CELLS = 5_000_000
 _MOST_BYTES = 512 * 1024 * 1024  # of one part, inflated
+DEFAULT_SHEET = "Answers"
+_LONGEST_SHEET_NAME = 31
+_NOT_IN_SHEET_NAMES = re.compile(r"[\[\]:*?/\\]")
+_NARROWEST, _WIDEST = 8, 40  # of a column, in digits of the default font
+_WRAPPED_WIDTH = 70
 _PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
 _PART = 1 << 20
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def workbook(rows: Iterable[Sequence[Any]]) -> bytes:
-    """A workbook with one sheet of these rows. A text that is longer than a cell may be is cut, and says so."""
+def workbook(rows: Iterable[Sequence[Any]], sheet_name: str = DEFAULT_SHEET, wrapped: str = "") -> bytes:
+    """A workbook with one sheet of these rows, the first of which stays in view; the column named `wrapped` is broken
+    into lines. A text that is longer than a cell may be is cut, and says so.
+    """
     from xlsxwriter import Workbook
 
     buffer = io.BytesIO()
+    widths: dict[int, int] = {}
     with Workbook(buffer, {"in_memory": True}) as book:
-        sheet = book.add_worksheet("Answers")
+        sheet = book.add_worksheet(_usable(sheet_name))
+        top, lines = book.add_format({"valign": "top"}), book.add_format({"valign": "top", "text_wrap": True})
+        formats: dict[int, Any] = {}
         for number, row in enumerate(rows):
             for column, value in enumerate(row):
-                _write(sheet, number, column, value)
+                if number == 0:
+                    formats[column] = lines if wrapped and value == wrapped else top
+                _write(sheet, number, column, value, formats.get(column, top))
+                widths[column] = max(widths.get(column, _NARROWEST), _width(value))
+        _lay_out(sheet, widths, {column for column, format_ in formats.items() if format_ is lines})
     return buffer.getvalue()
 
 
-def _write(sheet: Any, row: int, column: int, value: Any) -> None:
+def _lay_out(sheet: Any, widths: Mapping[int, int], wrapped: set[int]) -> None:
+    sheet.freeze_panes(1, 0)
+    for column, width in widths.items():
+        sheet.set_column(column, column, min(width, _WRAPPED_WIDTH if column in wrapped else _WIDEST))
+
+
+def _width(value: Any) -> int:
+    """The digits beside each other that the longest line of a cell takes; a Chinese character takes two."""
+    longest = max(("" if value is None else str(value)[:1000]).split("\n"), key=len)[: 2 * _WRAPPED_WIDTH]
+    return 2 + sum(2 if east_asian_width(character) in "WF" else 1 for character in longest)
+
+
+def _usable(name: str) -> str:
+    """The name of a sheet as every program takes it: the input may come from one that takes more."""
+    name = _NOT_IN_SHEET_NAMES.sub("_", _NOT_XML.sub("", name))[:_LONGEST_SHEET_NAME].strip(" '")
+    return DEFAULT_SHEET if name.lower() in ("", "history") else name  # Excel keeps one name for itself
+
+
+def first_sheet(path: Path) -> str:
+    """The name of a workbook's first sheet, from which `rows_of` reads."""
+    from python_calamine import CalamineWorkbook
+
+    with CalamineWorkbook.from_path(path) as book:
+        return str(book.sheet_names[0])
+
+
+def _write(sheet: Any, row: int, column: int, value: Any, format_: Any) -> None:
     if value is None:
         return
     if isinstance(value, bool):
-        sheet.write_boolean(row, column, value)
+        sheet.write_boolean(row, column, value, format_)
     elif isinstance(value, int | float) and abs(value) <= _LARGEST_EXACT:
-        sheet.write_number(row, column, value)
+        sheet.write_number(row, column, value, format_)
     else:
-        sheet.write_string(row, column, _text(str(value)))
+        sheet.write_string(row, column, _text(str(value)), format_)
 
 
 def _text(text: str) -> str:

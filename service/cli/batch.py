@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from domain.answers import Answer
+from domain.errors import FoveaError
 from service.cli.options import DEFAULT, CollectionName, DataDir, Json, MaxTokens, Url, opened
 from service.cli.printing import out, plain, print_json
 from service.cli.progress import ProgressLine
-from service.cli.questions import Constraints, RoleText, Think
+from service.cli.questions import Constraints, RoleText, Think, named_wishes, say_if_quoted
 
 
 def register(app: typer.Typer) -> None:
@@ -51,11 +54,12 @@ def batch(
         "role": role,
         "think": think,
     }
+    wishes = named_wishes(constraint, role, think)
     with opened(data_dir, url) as engine, ProgressLine("questions") as line:
         summary = run_batch(
             source,
             output,
-            lambda questions: engine.batch(questions, **options),
+            lambda questions: _noted(engine.batch(questions, **options), wishes),
             question_column=question_column,
             max_total_tokens=max_total_tokens,
             overwrite=overwrite,
@@ -71,8 +75,17 @@ def batch(
             f"{summary.total_tokens:,} spent on prompts and answers; {plain(summary.output)}"
         )
         if summary.resumed == summary.rows:
-            out.print("All of them were answered before; --overwrite asks them anew, for example with other options.")
+            failed = f", {summary.failed} of them failed" if summary.failed else ""
+            out.print(f"They were all done before{failed}; --overwrite asks them anew, for example with other options.")
         if summary.beyond_ceiling:
             out.print(f"Rows beyond the ceiling: {summary.beyond_ceiling}; a higher one goes on from there.")
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _noted(answers: Iterator[Answer | FoveaError], wishes: Sequence[str]) -> Iterator[Answer | FoveaError]:
+    """The same answers; the first one that was quoted is told of, where there are wishes that it cannot follow."""
+    told = False
+    for answer in answers:
+        told = told or (isinstance(answer, Answer) and say_if_quoted(answer, wishes))
+        yield answer

@@ -78,13 +78,17 @@ def create(
         publishable=publishable,
         limits=_changed(before, requests_per_minute, tokens_per_day, body_bytes),
     )
-    with open_keys(settings_for(data_dir)) as store:
+    settings = settings_for(data_dir)
+    with open_keys(settings) as store:
+        first = settings.server.api_key is None and not store.any_exist()
         store.add(info, secret_hash)
     if json:
         print_json({**_shown(info), "key": key})
     else:
         out.print(key)
         message(f"Key {info.id} of tenant {info.tenant}. Keep it: it is not shown again.")
+    if first:
+        message(_end_of_open_access(info))
 
 
 @keys.command("list")
@@ -197,6 +201,16 @@ def _changed(
     }
     given = {name: None if value == _NO_LIMIT else value for name, value in named.items() if value is not None}
     return replace(before or Limits(), **given) if given else None
+
+
+def _end_of_open_access(info: KeyInfo) -> str:
+    """What the first key means for whoever was let in without one, and how they come in again."""
+    own = "; create one for yourself: `fovea keys create --name me --scope admin`"
+    return (
+        "It is the first key: from now on every request needs a key, those of the web page, of curl and of --url "
+        f"included{'' if Scope.ADMIN in info.scopes else own}. The page asks for it, curl sends it as "
+        "`Authorization: Bearer KEY`, and commands with --url read it from FOVEA_SERVER__API_KEY."
+    )
 
 
 def _shown(info: KeyInfo) -> dict[str, Any]:

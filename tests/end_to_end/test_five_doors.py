@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from importlib.metadata import version
 
@@ -14,7 +16,7 @@ from mcp import StdioServerParameters, stdio_client
 from fovea import Client, open_engine
 from service.mcp_server import create_mcp_server
 from service.settings import EncoderSettings, Settings
-from tests.end_to_end.product import FOVEA, SAMPLES, environment, fovea, fovea_json, hashing, serving
+from tests.end_to_end.product import FOVEA, ROOT, SAMPLES, environment, fovea, fovea_json, hashing, serving
 
 QUESTIONS = ("What is the rent of the cottage a month?", "复合滤网多久更换一次？")
 LIMIT = 120
@@ -145,6 +147,20 @@ def test_the_samples_answer_their_questions(real_engine, question, document, quo
     assert {item.source for item in answer.citations} == {str(SAMPLES / document)}
     assert any(item.verified and quote in item.quote for item in answer.citations)
     assert answer.search.bill.evidence < answer.search.bill.baseline / 4
+
+
+def test_the_answer_in_the_documentation_is_the_one_that_the_samples_give(real_engine):
+    page = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    (shown,) = (text for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if '"search"' in text)
+    example = json.loads(re.sub(r'^ *"search": .*\n', "", shown, flags=re.MULTILINE))
+    answer = real_engine.ask(example["question"]).to_dict()
+    for name in ("answer", "sentences", "usage", "model"):
+        assert example[name] == answer[name], name
+    for given, told in zip(example["citations"], answer["citations"], strict=True):
+        of_this_path = ("document_id", "source")
+        assert {name: value for name, value in given.items() if name not in of_this_path} == {
+            name: value for name, value in told.items() if name not in of_this_path
+        }
 
 
 def test_the_samples_do_not_answer_what_they_do_not_hold(real_engine):

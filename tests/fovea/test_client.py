@@ -124,6 +124,11 @@ def test_ingest_refuses_a_path_that_does_not_exist_before_anything_is_sent(clien
     assert len(engine.documents) == 1
 
 
+def test_a_folder_without_files_is_an_empty_report_as_from_the_engine(client, engine, tmp_path):
+    assert client.ingest(tmp_path).documents == ()
+    assert len(engine.documents) == 1
+
+
 def test_bytes_and_texts_from_memory_are_indexed_under_the_source_that_is_given(client, engine):
     outcome = client.ingest_bytes("租金".encode(), "a.md", source="wiki/租约", media_type="text/markdown")
     assert (outcome.status, outcome.source) == (DocumentStatus.INDEXED, "wiki/租约")

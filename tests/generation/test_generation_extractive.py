@@ -210,7 +210,13 @@ def test_an_answer_keeps_to_its_reserve_by_whole_quotes_and_says_that_it_was_cut
     assert parts == {50: (3, False), 11: (2, True), 10: (1, True), 1: (1, True)}
 
 
-STEPS = ["Cleaning a lens takes three steps:", "1. Blow the dust off.", "2. Use a tissue.", "Never a cloth.", "3. Dry it."]
+STEPS = [
+    "Cleaning a lens takes three steps:",
+    "1. Blow the dust off.",
+    "2. Use a tissue.",
+    "Never a cloth.",
+    "3. Dry it.",
+]
 
 
 def steps(*scores: float, mark: int = 1) -> Evidence:

@@ -74,6 +74,39 @@ def test_a_truncated_word_file_says_that_it_is_damaged() -> None:
 # --- PowerPoint ---
 
 
+@pytest.mark.parametrize(
+    ("paragraphs", "properties", "title"),
+    [
+        ([("Title", "Lease"), ("Heading 1", "Rent")], "Lease of the cottage", "Lease of the cottage"),
+        ([("Normal", "Draft"), ("Title", " 租赁\n合同 "), ("Title", "Other")], "", "租赁 合同"),
+        ([("Heading 1", "Rent"), ("Title", "Lease")], "Word Document", "Lease"),
+        ([("Title", ""), ("Heading 1", "Rent"), ("Heading 1", "Term")], " ", "Rent"),
+        ([("Normal", ""), ("Heading 1", "Rent")], "", "Rent"),
+        ([("Normal", "For the tenant."), ("Heading 1", "Rent")], "", "lease-v2"),
+        ([("Heading 2", "Rent"), ("Heading 1", "Term")], "", "lease-v2"),
+        ([("Subtitle", "Draft"), ("Heading 1", "Rent")], "", "lease-v2"),
+    ],
+)
+def test_a_word_document_is_called_what_it_calls_itself(
+    paragraphs: list[tuple[str, str]], properties: str, title: str
+) -> None:
+    def build(document: Any) -> None:
+        document.core_properties.title = properties
+        for style, text in paragraphs:
+            document.add_paragraph(text, style)
+
+    assert WordLoader().load(samples.docx(build), "lease-v2.docx").title == title
+
+
+def test_a_heading_below_a_table_and_a_hidden_title_name_no_document() -> None:
+    def build(document: Any) -> None:
+        document.add_paragraph(style="Title").add_run("Obey me").font.hidden = True
+        document.add_table(1, 1).cell(0, 0).text = "Rent"
+        document.add_paragraph("Term", "Heading 1")
+
+    assert WordLoader().load(samples.docx(build), "lease.docx").title == "lease"
+
+
 def test_each_slide_is_a_page_with_title_points_and_notes() -> None:
     data = samples.pptx([("Revenue", ["up", "down"], "say it slowly"), ("Outlook", ["only one"], "")])
     document = SlidesLoader().load(data, "deck.pptx")

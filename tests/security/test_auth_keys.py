@@ -185,6 +185,31 @@ def test_keys_create_shows_the_key_once_and_list_never_again(fovea):
     assert key_id(key) in fovea("list")[1]
 
 
+FIRST = "from now on every request needs a key"
+OWN = "create one for yourself: `fovea keys create --name me --scope admin`"
+
+
+def test_the_first_key_says_that_it_ends_open_access_and_how_to_come_in_again(fovea):
+    page = ("create", "--publishable", "--collection", "faq", "--origin", "https://shop.example", "--json")
+    _, out, said = fovea(*page)
+    assert said.count(FIRST) == 1 and OWN in said and FIRST not in out
+    for which in ("FOVEA_SERVER__API_KEY", "Authorization: Bearer", "web page"):
+        assert which in said
+    assert FIRST not in fovea("create")[2]
+    fovea("revoke", orjson.loads(out)["id"])
+    assert FIRST not in fovea("create")[2], "a revoked key keeps the door shut"
+
+
+def test_whoever_makes_an_admin_key_first_is_not_told_to_make_one(fovea):
+    said = fovea("create", "--scope", "admin")[2]
+    assert FIRST in said and OWN not in said
+
+
+def test_no_key_ends_open_access_where_the_settings_have_one(fovea, monkeypatch):
+    monkeypatch.setenv("FOVEA_SERVER__API_KEY", "k-4711")
+    assert FIRST not in fovea("create")[2]
+
+
 def test_keys_create_takes_everything_a_widget_needs(fovea):
     status, out, _ = fovea(
         "create", "--tenant", "acme", "--publishable", "--collection", "faq", "--origin", "https://Shop.example/",

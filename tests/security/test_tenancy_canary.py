@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from domain.context import Context
+from domain.errors import NotFound
 from fovea.testing import FunctionGenerator
 from tests.security.tenancy_server import Installation, installation
 
@@ -182,3 +183,13 @@ def test_a3_indexes_are_saved_by_tenant_and_found_again(tmp_path: Path) -> None:
                 assert [item.text for item in found] == [f"A text of {tenant}."]
     assert list((tmp_path / "data" / "indexes").iterdir())
     assert list((tmp_path / "data" / "tenants" / "acme" / "indexes").iterdir())
+
+
+def test_a2_a_source_names_a_document_of_its_own_tenant(tmp_path):
+    with installation(tmp_path) as place:
+        acme, other = (place.server.tenants.engine_of(name) for name in ("acme", "other"))
+        acme.ingest_text("The lamp is serviced twice a year.", source="lamp.txt")
+        found = acme.explain("How often is the lamp serviced?", document="lamp.txt")
+        assert found.document_id == acme.list_documents()[0].id
+        with pytest.raises(NotFound):
+            other.explain("How often is the lamp serviced?", document="lamp.txt")

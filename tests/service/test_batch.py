@@ -22,6 +22,7 @@ from service.batches.columns import ANSWER_COLUMNS
 from service.batches.journal import Journal
 from service.batches.table_run import run_batch, write_rows
 from service.batches.tables import find_question_column, lines_of, parse_rows, read_rows, table_bytes
+from service.batches.xlsx import first_sheet
 
 _BILL = ContextBill(80, 0, 0, 40, 10, 512, 8192, 400, "words")
 
@@ -347,6 +348,41 @@ def test_a_workbook_comes_back_as_a_workbook(tmp_path):
     again = Asked()
     assert run_batch(tmp_path / "q.xlsx", tmp_path / "out.xlsx", again, question_column="问题").resumed == 2
     assert again.questions == []
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("年度问题", "年度问题"), ("a" * 31, "a" * 31), ("Q&A <1>", "Q&A <1>")],
+)
+def test_the_sheet_is_named_as_the_one_that_the_questions_stand_on(tmp_path, named, expected):
+    with Workbook(str(tmp_path / "q.xlsx")) as book:
+        book.add_worksheet(named).write_column(0, 0, ["question", "Who?"])
+        book.add_worksheet("other")
+    run_batch(tmp_path / "q.xlsx", tmp_path / "out.xlsx", Asked())
+    assert first_sheet(tmp_path / "out.xlsx") == expected
+
+
+@pytest.mark.parametrize("named", ["", "' '", "History", "\x01"])
+def test_a_sheet_without_a_usable_name_is_called_answers(tmp_path, named):
+    (tmp_path / "out.xlsx").write_bytes(table_bytes([{"answer": "x"}], ".xlsx", named))
+    assert first_sheet(tmp_path / "out.xlsx") == "Answers"
+
+
+def test_what_no_sheet_may_be_called_is_replaced(tmp_path):
+    (tmp_path / "out.xlsx").write_bytes(table_bytes([{"answer": "x"}], ".xlsx", "[a]:b/c" + "d" * 40))
+    assert first_sheet(tmp_path / "out.xlsx") == "_a__b_c" + "d" * 24
+
+
+def test_a_workbook_of_answers_can_be_read_as_it_is_opened(tmp_path):
+    rows = [{"id": 7, "问题": "租金多少？", "answer": "word " * 100, "citations": "x" * 500}]
+    with zipfile.ZipFile(io.BytesIO(table_bytes(rows, ".xlsx"))) as archive:
+        sheet, styles = archive.read("xl/worksheets/sheet1.xml").decode(), archive.read("xl/styles.xml").decode()
+    widths = [int(float(width)) for width in re.findall(r'<col min="\d" max="\d" width="([\d.]+)"', sheet)]
+    assert widths == [8, 12, 70, 40]
+    assert 'topLeftCell="A2"' in sheet and 'state="frozen"' in sheet
+    formats = re.findall(r"<xf [^>]*>(?:<alignment[^>]*/></xf>)?", styles.split("<cellXfs")[1])
+    of_cell = {place: formats[int(style)] for place, style in re.findall(r'<c r="(\w+)" s="(\d+)"', sheet)}
+    assert {place for place, format_ in of_cell.items() if 'wrapText="1"' in format_} == {"C1", "C2"}
 
 
 def test_i16_no_cell_of_a_workbook_is_a_formula(tmp_path):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from typer import Context
 from typer.main import get_command
 
 from fovea import open_engine
+from service.api.app import create_app
 from service.cli.app import app
+from service.cli.questions import say_if_quoted
 from service.settings import EncoderSettings, Settings
+from tests.service.api_fakes import LEASE, FakeEngine, FakeJobQueue
+from tests.service.http_server import running
 
 TEXTS = {
     "lamp.txt": "The lamp of the lighthouse is serviced twice a year by Amara Okafor.",
@@ -247,6 +252,62 @@ def test_list_and_delete(indexed):
     assert len(one_document(indexed("list", "--json")[1])["documents"]) == 1, "all or nothing"
 
 
+@pytest.mark.parametrize("way", ["data directory", "server"])
+def test_a_folder_without_files_is_wrong_usage_by_either_way(indexed, tmp_path, way):
+    (tmp_path / "void" / ".hidden").mkdir(parents=True)
+    (tmp_path / "void" / ".hidden" / "lamp.txt").write_text("The lamp.")
+    status, shown, errors = _by(way, indexed, tmp_path, "ingest", "void")
+    assert (status, shown) == (2, "")
+    assert errors.startswith("fovea: There are no readable files in 'void'. Read are text, Markdown, HTML, PDF, Word")
+
+
+def test_a_folder_without_files_beside_one_with_files_is_no_error(fovea, corpus, tmp_path):
+    (tmp_path / "void").mkdir()
+    assert fovea("ingest", "void", corpus)[0] == 0
+
+
+@pytest.mark.parametrize("way", ["data directory", "server"])
+def test_delete_takes_a_source_as_it_takes_an_id(indexed, corpus, tmp_path, way):
+    listed = {item["source"]: item["id"] for item in one_document(indexed("list", "--json")[1])["documents"]}
+    lamp = str(corpus / "lamp.txt")
+    status, shown, _ = _by(way, indexed, tmp_path, "delete", lamp, listed[lamp])
+    assert (status, shown.splitlines()[-1]) == (0, "1 deleted")  # the server's own log comes before
+    left = one_document(indexed("list", "--json")[1])["documents"]
+    assert [item["source"] for item in left] == [str(corpus / "灯塔.md")]
+
+
+def test_delete_of_an_unknown_source_deletes_nothing_and_says_where_to_look(indexed, corpus):
+    status, shown, errors = indexed("delete", corpus / "lamp.txt", "lamp.txt")
+    assert (status, shown) == (2, "")
+    assert errors == (
+        "fovea: There is no document with the id or source 'lamp.txt'; nothing was deleted. 'fovea list' shows those "
+        "that exist.\n"
+    )
+    assert len(one_document(indexed("list", "--json")[1])["documents"]) == 2
+
+
+def test_delete_of_a_source_that_two_collections_have_asks_which(indexed, corpus):
+    lamp = corpus / "lamp.txt"
+    indexed("ingest", lamp, "--collection", "winter")
+    status, shown, errors = indexed("delete", lamp)
+    assert (status, shown) == (2, "")
+    assert "'default'" in errors and "'winter'" in errors and "--collection" in errors
+    assert indexed("delete", lamp, "--collection", "winter")[:2] == (0, "1 deleted\n")
+    left = one_document(indexed("list", "--json")[1])["documents"]
+    assert {item["collection"] for item in left} == {"default"} and len(left) == 2
+    status, _, errors = indexed("delete", lamp, "--collection", "winter")
+    assert status == 2 and "in the collection 'winter'" in errors
+
+
+def _by(way, fovea, tmp_path, *arguments):
+    """Run a command on the data directory, or over HTTP on an engine that has it open."""
+    if way == "data directory":
+        return fovea(*arguments)
+    settings = Settings(data_dir=tmp_path / ".fovea", encoder=EncoderSettings(model="hashing"))
+    with open_engine(settings=settings) as engine, running(create_app(engine, FakeJobQueue())) as url:
+        return fovea(*arguments, "--url", url)
+
+
 def test_the_listing_is_never_cut_where_no_terminal_is(indexed, corpus):
     shown = indexed("list")[1]
     assert str(corpus / "lamp.txt") in shown and "灯塔" in shown
@@ -283,6 +344,35 @@ def test_search_and_ask_speak_to_people(indexed, corpus):
     assert status == 0
     assert f"[1] lamp  {corpus / 'lamp.txt'}" in shown
     assert TEXTS["lamp.txt"] in shown
+
+
+WISHES = ("--constraint", "Answer in one word.", "--think")
+UNHEEDED = (
+    "No language model is configured: answers are quoted from the documents and cannot follow --constraint, --think. "
+)
+
+
+@pytest.mark.parametrize("json_too", [(), ("--json",)])
+def test_a_quoted_answer_says_once_that_it_cannot_follow_wishes(indexed, json_too):
+    question = "How often is the lamp serviced?"
+    _, shown, errors = indexed("ask", question, *WISHES, *json_too)
+    assert errors.count(UNHEEDED) == 1 and UNHEEDED not in shown
+    assert "FOVEA_GENERATION__GENERATOR" in errors
+    assert "cannot follow --role." in indexed("ask", question, "--role", "You are terse.")[2]
+    assert indexed("ask", question)[2] == ""
+
+
+def test_a_batch_of_quoted_answers_says_it_once_too(indexed, tmp_path):
+    (tmp_path / "q.csv").write_text("question\nHow often is the lamp serviced?\n灯塔的电池多久更换一次？\n")
+    assert indexed("batch", "q.csv", "-o", "a.csv", *WISHES)[2].count(UNHEEDED) == 1
+    assert UNHEEDED not in indexed("batch", "q.csv", "-o", "b.csv")[2]
+
+
+@pytest.mark.parametrize(("model", "degraded"), [("gpt", False), ("extractive", True)])
+def test_nothing_is_said_of_wishes_where_a_model_answers_or_should_have(model, degraded, capsys):
+    answer = replace(FakeEngine({"lease.txt": LEASE}).ask("What is the rent?"), model=model, degraded=degraded)
+    assert not say_if_quoted(answer, ["--constraint"])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_ceiling_of_tokens_is_kept(indexed):
@@ -355,6 +445,15 @@ def test_batch_rows_that_fail_are_named_and_end_with_1(indexed, tmp_path):
     status, shown, _ = indexed("batch", "q.jsonl", "-o", "a.jsonl")
     assert status == 1
     assert "1 failed" in shown
+
+
+@pytest.mark.parametrize(("rows", "said"), [("\n", ", 1 of them failed"), ("", "")], ids=["one failed", "none"])
+def test_a_finished_batch_says_that_it_was_done_and_what_failed(indexed, tmp_path, rows, said):
+    (tmp_path / "q.csv").write_text(f"question,n\nHow often is the lamp serviced?,1\n{rows and ',2'}{rows}")
+    first, _, _ = indexed("batch", "q.csv", "-o", "a.csv")
+    status, shown, _ = indexed("batch", "q.csv", "-o", "a.csv")
+    assert status == first == (1 if said else 0)
+    assert f"They were all done before{said}; --overwrite asks them anew" in shown
 
 
 def test_batch_over_an_unknown_collection_fails_once_and_not_once_a_row(indexed, tmp_path):

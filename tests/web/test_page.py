@@ -1,13 +1,15 @@
 """The chat page in a real browser, against a real server."""
 
+import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from domain.documents import Span
-from domain.errors import GeneratorTimeout
+from domain.errors import FetchError, FoveaError, GeneratorTimeout, LoadError, StorageError
 from domain.jobs import ErrorInfo
 from service.api.app import create_app
 from tests.service.api_fakes import LEASE, QUOTE, FakeEngine, FakeJobQueue
@@ -15,6 +17,8 @@ from tests.service.http_server import running
 from tests.web.browser import Window
 
 expect.set_options(timeout=20_000)
+
+ROOT = Path(__file__).parents[2]
 
 # Astral characters before the quote: offsets count code points, JavaScript's strings do not.
 TEXT = "𠮷野家 🙂 lease.\n\n" + LEASE
@@ -219,6 +223,16 @@ def test_chinese_is_spoken_where_the_browser_does_and_can_be_switched(browser, e
         assert window.page.locator("#send").inner_text() == "Ask"
         window.context.close()
     assert window.complaints == []
+
+
+def test_the_chinese_page_has_words_of_its_own_for_whatever_can_befall_a_file():
+    raised = re.compile(r"""(?:code=|_error\(|refused\(\s*)"([a-z]+(?:_[a-z]+)*)\"""")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "ingestion").rglob("*.py"))
+    met = {LoadError.code, FetchError.code, StorageError.code, FoveaError.code, *raised.findall(sources)}
+    met |= {"body_too_large", "overloaded", "quota_exceeded", "request_timeout", "storage_full", "worker_crashed"}
+    assert {"too_large", "url_forbidden", "symlink", "no_text"} <= met
+    chinese = (ROOT / "service/web/static/words.js").read_text(encoding="utf-8").partition("  zh: {")[2]
+    assert sorted(met - set(re.findall(r"fault_(\w+): ", chinese))) == []
 
 
 def is_in_view(page, selector):
