@@ -202,7 +202,7 @@ def _needed(source: SourceReading, left: int, right: int) -> bool:
     gap, next_ = source.between(left, right), source.content[right]
     breaks = [place for place, unit in enumerate(gap) if unit.kind == "break"]
     if not breaks:
-        if _narrows(gap, next_, source.between(right - 1, right)):
+        if _narrows(source.content[left], gap, next_, source.between(right - 1, right)):
             return True
         return _needed_in_phrase([unit for unit in gap if unit.key not in BE and unit.kind != "filler"])
     if content_of(gap[breaks[-1] + 1 :]) or _half_said(gap[: breaks[0]]):
@@ -228,17 +228,24 @@ def _halves(source: SourceReading, left: int, right: int) -> bool:
     return all(unit.kind in ("han", "filler") for unit in units)
 
 
-def _narrows(gap: Sequence[Unit], next_: Unit, before: Sequence[Unit]) -> bool:
+def _narrows(head: Unit, gap: Sequence[Unit], next_: Unit, before: Sequence[Unit]) -> bool:
     """What was left out is a part of the phrase around it: "employees [in Berlin] get leave", "a [small] profit".
 
-    Not an adverb, nor a phrase before another one that opens with a preposition: "signed [in Bonn] on Monday".
+    Not an adverb, nor a phrase before another one that opens with a preposition: "signed [in Bonn] on Monday". Nor
+    whose the one thing is that the answer speaks of, which the question has named: "the rent [of the cottage] is 840".
     """
     content = content_of(gap)
     if next_.kind == "han" or any(unit.kind == "han" for unit in content):
         return False
+    if gap[0].key == "of" and not _is_plural(head) and len(content) == 1:
+        return False
     if prepositions(before) and prepositions(gap[:1]):
         return False
     return any(unit.kind in ("word", "name") and not is_adverb(unit) for unit in content)
+
+
+def _is_plural(unit: Unit) -> bool:
+    return unit.form.endswith("s") and not unit.form.endswith("ss")
 
 
 def _needed_in_phrase(gap: Sequence[Unit]) -> bool:

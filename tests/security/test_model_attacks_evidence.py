@@ -171,4 +171,4 @@ def test_l10_an_mcp_tool_calls_nothing_that_calls_it_again():
 
     for tool in anyio.run(talk):
         assert tool.annotations.read_only_hint and not tool.annotations.open_world_hint
-        assert tool.input_schema["properties"].keys() <= {"question", "max_tokens", "collection"}
+        assert tool.input_schema["properties"].keys() <= {"question", "max_tokens", "collection", "details", "after"}
