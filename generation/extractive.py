@@ -84,13 +84,14 @@ def choose_quotes(quotes: Sequence[Quote], most: int, fair_chance: float = FAIR_
     Items of one list count as one quote, and stand together in the order of the list.
     """
     chosen: list[Quote] = []
+    first: dict[tuple[int, Span], int] = {}  # of each list and of each other sentence, in the order of their best
     for quote in sorted(quotes, key=lambda quote: -quote.score):
         best = chosen[0] if chosen else quote
         least = best.score * (_NEARLY_AS_GOOD if best.is_row or quote.is_row else fair_chance)
-        has_room = len({_whole(one) for one in (*chosen, quote)}) <= most
+        has_room = _whole(quote) in first or len(first) < most
         if has_room and quote.score >= least and not _said(quote, chosen):
             chosen.append(quote)
-    first = {whole: place for place, whole in reversed([*enumerate(map(_whole, chosen))])}
+            first.setdefault(_whole(quote), len(first))
     return sorted(chosen, key=lambda quote: (first[_whole(quote)], quote.span.start))
 
 

@@ -154,10 +154,12 @@ class _Reading:
     def _find_lists(self) -> dict[int, range]:
         """The list of each place that is in one, of lists whose items all were sent and stand together."""
         found: dict[int, range] = {}
-        for place in range(len(self._sentences)):
-            own = found.get(place) or list_around(self._texts, place)
-            if own is not None and len(own) > 1 and all(self._touch(at) for at in own[:-1]):
-                found[place] = own
+        place = 0
+        while place < len(self._sentences):
+            own = list_around(self._texts, place) or range(place, place + 1)
+            if len(own) > 1 and all(self._touch(at) for at in own[:-1]):
+                found |= dict.fromkeys(own, own)
+            place = own.stop  # a list is read once, however long it is
         return found
 
     def _span(self, places: range) -> Span:

@@ -1,8 +1,8 @@
 """What a tool's reply carries by default: what a model needs to answer and to cite, and no more.
 
 A reply goes whole into the window of the model that called. Everything that the HTTP API tells of a search is some
-fifteen times its evidence (scores, offsets, what was dropped and why), and would cost more than was saved; it is there
-for programs that ask for it. Keys keep the API's names, and a key without a value is left out.
+fifteen times its evidence or more (scores, offsets, what was dropped and why), and would cost more than was saved; it
+is there for programs that ask for it. Keys keep the API's names, and a key without a value is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def search_reply(found: SearchResult) -> dict[str, Any]:
 
 def answer_reply(answer: Answer) -> dict[str, Any]:
     """The answer, where it stands, and what of it is not supported by what it cites."""
-    plain = answer.to_dict()
     return {
         "answer": answer.text,
         "citations": [
@@ -40,7 +39,7 @@ def answer_reply(answer: Answer) -> dict[str, Any]:
             for one in answer.citations
         ],
         **_present(unsupported=list(answer.unsupported)),
-        **{flag: True for flag in _FLAGS if plain[flag]},
+        **{flag: True for flag in _FLAGS if getattr(answer, flag)},
         "bill": _bill(answer.search.bill),
         **_nearest(answer.search.nearest),
     }

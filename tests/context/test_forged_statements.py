@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from context import answer_lists, inflection
 from context.citations import resolve_citations
 from context.support import Claim, Source, supports
 from tests.context.context_examples import evidence
@@ -355,6 +352,13 @@ def test_a_copy_says_what_it_says_whatever_it_opens_with() -> None:
     assert supports(Claim("It rose by 5%", named=frozenset(("rent",))), source)
 
 
-@pytest.mark.parametrize("module", [answer_lists, inflection], ids=lambda module: module.__name__)
-def test_the_examples_of_these_modules_hold(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("claim", "source", "holds"),
+    [
+        ("The rent is 840 pounds a month", "The rent of the cottage is 840 pounds a month.", True),
+        ("Employees get ten days", "Employees of the bank get ten days.", False),
+        ("The rent is 840 pounds a month", "The cheapest rent of the last decade is 840 pounds a month.", False),
+    ],
+)
+def test_whose_it_is_may_be_left_to_the_question_where_it_is_one_thing(claim: str, source: str, holds: bool) -> None:
+    assert bool(verdict(claim, source)) == holds
