@@ -16,6 +16,7 @@ from context.budget import TokenBudget
 from context.history import carried_history
 from context.language import detect_language
 from context.layout import LayoutPolicy, Prompt, PromptLayout
+from context.offers import Offers
 from context.rendering import clip_title, fence, place
 from context.selection import EvidenceSelector, Selection
 from context.selection_policy import SelectionPolicy
@@ -61,6 +62,14 @@ class ContextBuilder:
 
     def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context:
         """The prompt for `query.text` with evidence out of `scored`, best first. Raises ContextBudgetError."""
+        return self._build(query, self._selector.offers(scored), options)
+
+    def build_each(self, query: Query, scored: Sequence[ScoredChunk], ceilings: Sequence[int]) -> list[Context]:
+        """The prompt at each of several ceilings of context tokens; what they have in common is read once."""
+        offers = self._selector.offers(scored)
+        return [self._build(query, offers, AskOptions(max_tokens=ceiling)) for ceiling in ceilings]
+
+    def _build(self, query: Query, offers: Offers, options: AskOptions) -> Context:
         wording = self._wordings[detect_language(query.text)]
         layout = PromptLayout(query.text, wording, options, self._budget, self._layout)
         bare = layout.bare()
@@ -68,7 +77,8 @@ class ContextBuilder:
         wanted = self._max_tokens if options.max_tokens is None else options.max_tokens
         ceiling = max(0, min(wanted, self._budget.prompt - self._budget.most(bare.messages)))
         history = self._carried(options, ceiling, wording)
-        prompt, selection = self._fill(layout, history, scored, ceiling, wording)
+        prompt, selection = self._fill(layout, history, offers, ceiling, wording)
+        scored = offers.candidates.scored
         return Context(
             question=query.text,
             messages=prompt.messages,
@@ -84,13 +94,13 @@ class ContextBuilder:
         return carried_history(options.history, most, wording, self._budget.count)
 
     def _fill(
-        self, layout: PromptLayout, history: str, scored: Sequence[ScoredChunk], ceiling: int, wording: Wording
+        self, layout: PromptLayout, history: str, offers: Offers, ceiling: int, wording: Wording
     ) -> tuple[Prompt, Selection]:
         """The fullest prompt within the bounds: lower the ceiling of the evidence until the messages hold them."""
-        ordinals = {item.chunk.id: item.chunk.ordinal for item in scored}
+        ordinals = {item.chunk.id: item.chunk.ordinal for item in offers.candidates.scored}
         room = ceiling - self._budget.count(history) - self._budget.count(fence("00", [""]))
         while True:
-            selection = self._selector.select(scored, max(0, room), wording)
+            selection = self._selector.select(offers, max(0, room), wording)
             prompt = layout.arrange(history, selection.evidence, ordinals)
             excess = max(prompt.cost.context - ceiling, self._excess(prompt))
             if excess <= 0:

@@ -7,22 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from context.budget import TokenBudget
-from context.drafts import draft_evidence, sentences_of
+from context.drafts import draft_evidence
 from context.duplicates import SaidBefore
+from context.offers import Candidates, Offers
 from context.rendering import render
 from context.selection_policy import SelectionPolicy
 from context.templates import Wording
 from context.wholeness import code_block, header_row, is_heading_of, leans_on_predecessor, promised_by
 from domain.context import DropReason
 from domain.documents import Chunk
-from domain.search import Evidence, ScoredChunk, ScoredSentence
+from domain.search import Evidence, ScoredSentence
 
 SEPARATOR_TOKENS = 1  # the blank line between two pieces of evidence
 _SEAM_TOKENS = 4  # what a sentence can save at most by standing next to another one: pieces that merge at its ends
 _LONGEST_CHAIN = 2  # sentences before a pronoun: its name stands there, or the thread is lost
-
-
-Place = tuple[int, int]  # the number of a candidate, and that of a sentence in it
 
 
 class Picking:
@@ -30,16 +28,17 @@ class Picking:
 
     def __init__(
         self,
-        scored: Sequence[ScoredChunk],
+        candidates: Candidates,
         ceiling: int,
         wording: Wording,
         budget: TokenBudget,
         policy: SelectionPolicy,
     ) -> None:
-        self.sentences = [sentences_of(item) for item in scored]
         self.drafts: dict[int, Evidence] = {}
         self.refusals: dict[int, DropReason] = {}
-        self._scored, self._wording, self._budget, self._policy = scored, wording, budget, policy
+        scored = self._scored = candidates.scored
+        self._sentences, self._texts = list(candidates.sentences), list(candidates.texts)
+        self._wording, self._budget, self._policy = wording, budget, policy
         self._left = ceiling
         self._taken: dict[int, frozenset[int]] = {}
         self._costs: dict[int, int] = {}
@@ -48,29 +47,25 @@ class Picking:
         self._most_per_document = len(scored)
         self._said = SaidBefore()
 
-    def take_all(self, offers: Sequence[Place], crowd: frozenset[Place] = frozenset()) -> None:
-        """Take these sentences, best first; ties go to the better chunk, then by place.
+    def take_all(self, offers: Offers) -> None:
+        """Take these sentences in their order.
 
         Where several documents have something to offer, the first chunks of each come before further ones of any, and
         before the `crowd`, which repeats others. Headings come last: they are taken only where nothing else of their
         chunk was.
         """
-        ordered = sorted(
-            (self._is_heading(index, place), -self.sentences[index][place].score, index, place)
-            for index, place in offers
-        )
-        several = len({self._scored[index].chunk.document_id for index, _ in offers}) > 1
+        several = len({self._scored[index].chunk.document_id for index, _ in offers.wanted}) > 1
         if several:
             self._most_per_document = self._policy.max_chunks_per_document
         later = []
-        for is_heading, _, index, place in ordered:
-            if is_heading or (several and ((index, place) in crowd or self._has_had_its_first(index))):
-                later.append((is_heading, index, place))
+        for at in offers.wanted:
+            if at in offers.headings or (several and (at in offers.crowd or self._has_had_its_first(at[0]))):
+                later.append(at)
             else:
-                self._take_or_refuse(index, place)
-        for is_heading, index, place in later:
-            if not (is_heading and index in self._taken):
-                self._take_or_refuse(index, place)
+                self._take_or_refuse(*at)
+        for at in later:
+            if not (at in offers.headings and at[0] in self._taken):
+                self._take_or_refuse(*at)
 
     def _take_or_refuse(self, index: int, place: int) -> None:
         refusal = self._take(index, place)
@@ -94,14 +89,12 @@ class Picking:
         taken = self._taken.get(index, frozenset())
         if place in taken:
             return None
-        chunk = self._scored[index].chunk
-        text = chunk.sentence_text(self.sentences[index][place].sentence)
-        if self._budget.count(text) > self._left + _SEAM_TOKENS:
+        if self._budget.count(self._texts[index][place]) > self._left + _SEAM_TOKENS:
             return "budget"  # seen at a glance: nothing needs to be rendered to know it
         if not self._trim(index, place):
             return "duplicate"
         if not taken:
-            refusal = self._closed_to(chunk)
+            refusal = self._closed_to(self._scored[index].chunk)
             if refusal is not None:
                 return refusal
         wanted = taken | {place} | self._glue(index, place)
@@ -120,20 +113,20 @@ class Picking:
 
     def _trim(self, index: int, place: int) -> bool:
         """Cut off what chunks that overlap this one have sent of the sentence; False when nothing new is left."""
-        chunk, item = self._scored[index].chunk, self.sentences[index][place]
-        rest = self._said.unsent(chunk.document_id, item.sentence.span, chunk.sentence_text(item.sentence))
+        chunk, item = self._scored[index].chunk, self._sentences[index][place]
+        rest = self._said.unsent(chunk.document_id, item.sentence.span, self._texts[index][place])
         if rest is None:
             return False
         if rest != item.sentence.span:
             trimmed = replace(item, sentence=replace(item.sentence, span=rest))
-            own = self.sentences[index]
-            self.sentences[index] = (*own[:place], trimmed, *own[place + 1 :])
+            own, texts = self._sentences[index], self._texts[index]
+            self._sentences[index] = (*own[:place], trimmed, *own[place + 1 :])
+            self._texts[index] = (*texts[:place], chunk.sentence_text(trimmed.sentence), *texts[place + 1 :])
         return True
 
     def _glue(self, index: int, place: int) -> frozenset[int]:
         """The places of the sentences without which this one cannot be read, less what is sent already."""
-        chunk, sentences = self._scored[index].chunk, self.sentences[index]
-        texts = [chunk.sentence_text(item.sentence) for item in sentences]
+        chunk, sentences, texts = self._scored[index].chunk, self._sentences[index], self._texts[index]
         block = code_block(texts, place)
         if block is not None:
             return self._unsaid(index, block if self._cost(texts, block) <= self._policy.code_tokens else ())
@@ -162,25 +155,25 @@ class Picking:
     def _take_end_of_chunk_before(self, index: int, place: int) -> None:
         """Where a taken sentence leans on the end of the chunk before, and that is a candidate too, send it as well."""
         chunk = self._scored[index].chunk
-        if place or not leans_on_predecessor(chunk.sentence_text(self.sentences[index][place].sentence)):
+        if place or not leans_on_predecessor(self._texts[index][place]):
             return
         before = self._places.get((chunk.document_id, chunk.ordinal - 1))
         if (
             before is None
-            or not self.sentences[before]
+            or not self._sentences[before]
             or self._scored[before].chunk.heading_path != chunk.heading_path
         ):
             return
-        last, taken = len(self.sentences[before]) - 1, self._taken.get(before, frozenset())
-        text = self._scored[before].chunk.sentence_text(self.sentences[before][last].sentence)
-        if last in taken or self._budget.count(text) > self._policy.predecessor_tokens or not self._trim(before, last):
+        last, taken = len(self._sentences[before]) - 1, self._taken.get(before, frozenset())
+        size = self._budget.count(self._texts[before][last])
+        if last in taken or size > self._policy.predecessor_tokens or not self._trim(before, last):
             return
         if taken or self._closed_to(chunk) is None:
             self._try(before, taken | {last})
 
     def _try(self, index: int, places: frozenset[int]) -> bool:
         """Take exactly these sentences of a chunk if their rendering fits; False leaves everything as it was."""
-        draft = draft_evidence(self._scored[index], [self.sentences[index][place] for place in sorted(places)])
+        draft = draft_evidence(self._scored[index], [self._sentences[index][place] for place in sorted(places)])
         cost = self._budget.count(render(draft, self._wording)) + SEPARATOR_TOKENS
         if cost - self._costs.get(index, 0) > self._left:
             return False
@@ -195,12 +188,11 @@ class Picking:
     def _remember(self, index: int, places: frozenset[int]) -> None:
         chunk = self._scored[index].chunk
         for place in places:
-            sentence = self.sentences[index][place].sentence
-            self._said.add(chunk.document_id, sentence.span, chunk.sentence_text(sentence))
+            self._said.add(chunk.document_id, self._sentences[index][place].sentence.span, self._texts[index][place])
 
     def _unsaid(self, index: int, places: Iterable[int]) -> frozenset[int]:
         """Those places whose stretch of the document no chunk has sent any of."""
-        chunk, sentences = self._scored[index].chunk, self.sentences[index]
+        chunk, sentences = self._scored[index].chunk, self._sentences[index]
         return frozenset(
             place for place in places if not self._said.touches(chunk.document_id, sentences[place].sentence.span)
         )
@@ -209,12 +201,10 @@ class Picking:
         return sum(self._budget.count(texts[place]) for place in places)
 
     def _is_heading(self, index: int, place: int) -> bool:
-        chunk = self._scored[index].chunk
-        return is_heading_of(chunk.sentence_text(self.sentences[index][place].sentence), chunk.heading_path)
+        return is_heading_of(self._texts[index][place], self._scored[index].chunk.heading_path)
 
     def _is_short(self, index: int, place: int) -> bool:
-        chunk, sentence = self._scored[index].chunk, self.sentences[index][place].sentence
-        return self._budget.count(chunk.sentence_text(sentence)) <= self._policy.gap_tokens
+        return self._budget.count(self._texts[index][place]) <= self._policy.gap_tokens
 
 
 def _header_places(chunk: Chunk, sentences: Sequence[ScoredSentence], place: int) -> frozenset[int]:

@@ -23,13 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from context.budget import TokenBudget
-from context.picking import Picking, Place
+from context.offers import Candidates, Offers, Place
+from context.picking import Picking
 from context.selection_policy import SelectionPolicy
 from context.templates import Wording
 from domain.context import Dropped
 from domain.documents import Chunk
 from domain.near_copies import CopyGroups
-from domain.search import Evidence, ScoredChunk, ScoredSentence
+from domain.search import Evidence, ScoredChunk
 
 _LEAST_SHARE = 0.1  # of the best score: the copies of what is weaker take next to nothing from anybody
 _REMEMBERED = 100_000  # sizes of chunks, some 10 MB
@@ -51,41 +52,39 @@ class EvidenceSelector:
         self._policy = policy
         self._sizes: dict[str, int] = {}
 
-    def select(self, scored: Sequence[ScoredChunk], ceiling: int, wording: Wording) -> Selection:
-        """The evidence that fits `ceiling` tokens; `scored` is best first. An empty selection is a valid answer."""
-        picking = Picking(scored, ceiling, wording, self._budget, self._policy)
-        picking.take_all(*self._worth(scored, picking.sentences))
+    def offers(self, scored: Sequence[ScoredChunk]) -> Offers:
+        """What is worth its tokens in `scored`, best first, at any ceiling."""
+        candidates = Candidates.of(scored)
+        return Offers.of(candidates, *self._worth(candidates))
+
+    def select(self, offers: Offers, ceiling: int, wording: Wording) -> Selection:
+        """The evidence that fits `ceiling` tokens. An empty selection is a valid answer."""
+        picking = Picking(offers.candidates, ceiling, wording, self._budget, self._policy)
+        picking.take_all(offers)
         picking.close_gaps()
         evidence = sorted(picking.drafts.items(), key=lambda entry: (-_strength(entry[1]), entry[0]))
-        return Selection(tuple(draft for _, draft in evidence), self._dropped(scored, picking))
+        return Selection(tuple(draft for _, draft in evidence), self._dropped(offers.candidates.scored, picking))
 
-    def _worth(
-        self, scored: Sequence[ScoredChunk], sentences: Sequence[Sequence[ScoredSentence]]
-    ) -> tuple[list[Place], frozenset[Place]]:
+    def _worth(self, candidates: Candidates) -> tuple[set[Place], frozenset[Place]]:
         """The sentences that are worth their tokens, and which of them only repeat what others say."""
-        places = [(index, place) for index, own in enumerate(sentences) for place in range(len(own))]
-        places.sort(key=lambda at: -sentences[at[0]][at[1]].score)
-
-        def text_of(at: Place) -> str:
-            return scored[at[0]].chunk.sentence_text(sentences[at[0]][at[1]].sentence)
+        places = sorted(candidates.places(), key=lambda at: -candidates.score(at))
 
         def worth(some: Sequence[Place]) -> set[Place]:
-            scores = [sentences[index][place].score for index, place in some]
-            if not (self._policy.scaled and any(item.sentences for item in scored)):
+            scores = [candidates.score(at) for at in some]
+            if not (self._policy.scaled and any(item.sentences for item in candidates.scored)):
                 wanted = self._policy.near_best(scores)
             else:
-                wanted = self._policy.worth(scores, lambda at: self._budget.count(text_of(some[at])))
+                wanted = self._policy.worth(scores, lambda at: self._budget.count(candidates.text(some[at])))
             return {place for place, is_wanted in zip(some, wanted, strict=True) if is_wanted}
 
-        least = _LEAST_SHARE * max((one.score for own in sentences for one in own), default=0.0)
-        heard = [at for at in places if sentences[at[0]][at[1]].score >= least]
+        least = _LEAST_SHARE * max(map(candidates.score, places), default=0.0)
         groups = CopyGroups()
-        crowd = frozenset(at for at in heard if groups.crowds(text_of(at)))
+        crowd = frozenset(at for at in places if candidates.score(at) >= least and groups.crowds(candidates.text(at)))
         found = worth(places)
         if crowd:  # each sentence beside the others as if they had no copies
             repeating = {index for index, _ in crowd}
             found |= worth([at for at in places if at[0] not in repeating])
-        return sorted(found), crowd
+        return found, crowd
 
     def _dropped(self, scored: Sequence[ScoredChunk], picking: Picking) -> tuple[Dropped, ...]:
         return tuple(

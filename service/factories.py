@@ -33,6 +33,7 @@ from service.settings import EncoderSettings, GenerationSettings, IngestionSetti
 if TYPE_CHECKING:
     from attention_core.codec import QuantizedTokenCodec
     from attention_core.scorer import ScorerWeights
+    from context.builder import ContextBuilder as Builder
     from context.selection_policy import SelectionPolicy
     from context.templates import Wordings
     from domain.training import Levels
@@ -212,7 +213,7 @@ def make_context_builder(
     bound: TokenCounter,
     wordings: Wordings,
     policy: SelectionPolicy,
-) -> ContextBuilder:
+) -> Builder:
     from context.builder import ContextBuilder as Builder
     from context.layout import LayoutPolicy
 
@@ -233,12 +234,17 @@ def make_evaluation_setup(
     settings: Settings, generator: Generator, wordings: Wordings, own: ContextBuilder | None
 ) -> EvaluationSetup:
     """`own` is a context builder that was handed in: it is measured as it is."""
-    from service.evaluation.setup import EvaluationSetup
+    from domain.asking import AskOptions
+    from service.evaluation.setup import EvaluationSetup, Fill
 
-    def filling(counter: TokenCounter, bound: TokenCounter) -> ContextBuilder:
+    def filling(counter: TokenCounter, bound: TokenCounter) -> Fill:
         from context.selection_policy import SelectionPolicy
 
-        return own or make_context_builder(settings, generator, counter, bound, wordings, SelectionPolicy.fill())
+        if own is not None:
+            return lambda query, scored, ceilings: [
+                own.build(query, scored, AskOptions(max_tokens=ceiling)) for ceiling in ceilings
+            ]
+        return make_context_builder(settings, generator, counter, bound, wordings, SelectionPolicy.fill()).build_each
 
     return EvaluationSetup(filling, wordings)
 

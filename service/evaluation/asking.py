@@ -103,7 +103,7 @@ class Asker:
         self._counter = CachedCounter(parts.counter)
         self._sentences, self._layout = SentenceCosts(self._counter), LayoutCosts(self._counter)
         self._plain = DenseTopK()
-        self._filling = parts.evaluation.filling(self._counter, CachedCounter(parts.bound))
+        self._fill = parts.evaluation.filling(self._counter, CachedCounter(parts.bound))
 
     def ask(self, question: LabelledQuestion) -> Outcome:
         """Retrieve once, rerank once, and measure. Raises UsageError for a question that cannot be asked."""
@@ -153,8 +153,7 @@ class Asker:
     def _curve(self, question: LabelledQuestion, query: Query, scored: Sequence[ScoredChunk]) -> tuple[Sent, ...]:
         """What is sent at each budget by the engine's own builder, told to fill it."""
         reached, curve = 0.0, []
-        for budget in self._budgets:
-            context = self._filling.build(query, scored, AskOptions(max_tokens=budget))
+        for context in self._fill(query, scored, self._budgets):
             if reached < 1:
                 reached = max(reached, evidence_recall(question, context.evidence))
             curve.append(Sent(context.context_tokens, reached))

@@ -22,7 +22,8 @@ PLAIN = SelectionPolicy(mass_per_token=0.002, abstain_below=0.0)
 
 def select(scored: list[ScoredChunk], ceiling: int = 1_000, policy: SelectionPolicy = PLAIN) -> Selection:
     budget = TokenBudget(32_000, 0, WordCounter())
-    return EvidenceSelector(budget, policy).select(scored, ceiling, WORDINGS["en"])
+    selector = EvidenceSelector(budget, policy)
+    return selector.select(selector.offers(scored), ceiling, WORDINGS["en"])
 
 
 def texts(selection: Selection) -> list[str]:
@@ -495,6 +496,6 @@ def test_the_tokens_of_a_candidate_are_counted_once(lease: Source) -> None:
             return super().count(text)
 
     selector = EvidenceSelector(TokenBudget(32_000, 0, Listening()), replace(PLAIN, abstain_below=0.95))
-    first, second = (selector.select(ranked(lease), 1_000, WORDINGS["en"]) for _ in range(2))
+    first, second = (selector.select(selector.offers(ranked(lease)), 1_000, WORDINGS["en"]) for _ in range(2))
     assert first == second
     assert heard.count(ranked(lease)[0].chunk.text) == 1
