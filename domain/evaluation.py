@@ -26,6 +26,8 @@ class Asked:
 
     `without_candidate` counts answerable questions whose evidence is in none of the candidates: no context can hold
     it. `unknown_documents` counts questions labelled with a document that the collection does not hold.
+    `repeated_elsewhere` counts those that are missed by their labels, though their evidence was sent word for word, out
+    of another document that says the same.
     """
 
     answerable: int
@@ -33,6 +35,7 @@ class Asked:
     documents: int
     without_candidate: int
     unknown_documents: int
+    repeated_elsewhere: int
 
     @property
     def total(self) -> int:

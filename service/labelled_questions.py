@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 from context.drafts import sentences_of
+from context.language import normalise
 from domain.documents import Chunk, DocumentRef, Span
 from domain.errors import UsageError
 from domain.search import Evidence, ScoredChunk
@@ -188,6 +189,19 @@ def evidence_recall(question: LabelledQuestion, evidence: Sequence[Evidence]) ->
         return sum(_covered(item, evidence) for item in question.locations) / len(question.locations)
     own = [item for item in evidence if question.document in (None, item.document_id, item.source)]
     return float(any(find_answer(item.text, answer) for item in own for answer in question.answers))
+
+
+def repeated_elsewhere(question: LabelledQuestion, scored: Sequence[ScoredChunk], evidence: Sequence[Evidence]) -> bool:
+    """Whether the sentences that the question needs are in the evidence word for word, wherever they come from.
+
+    Of documents that repeat each other one is sent, which need not be the one that the label names.
+    """
+    sent = [normalise(item.text) for item in evidence]
+    needed = [
+        normalise(scored[at].chunk.sentence_text(sentences_of(scored[at])[place].sentence))
+        for at, place in needed_sentences(question, scored)
+    ]
+    return bool(needed) and all(any(sentence in text for text in sent) for sentence in needed)
 
 
 def _covered(wanted: Reference, evidence: Sequence[Evidence]) -> bool:

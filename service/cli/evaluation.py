@@ -191,6 +191,11 @@ def _notes(report: EvaluationReport) -> Iterator[str]:
         yield f"For {asked.without_candidate:,} answerable questions no candidate holds the evidence; they are missed."
     if asked.unknown_documents:
         yield f"{asked.unknown_documents:,} questions name a document that the collection does not hold (`fovea list`)."
+    if asked.repeated_elsewhere:
+        yield (
+            f"{asked.repeated_elsewhere:,} questions count as missed although their evidence was sent word for word, "
+            "out of another document that says the same."
+        )
     if not asked.unanswerable:
         yield 'No question is labelled unanswerable ("answers": []), so abstention is only half measured.'
     for name, why in report.left_out.items():

@@ -25,7 +25,7 @@ from service.evaluation.baselines import Baseline, DenseTopK
 from service.evaluation.counting import CachedCounter, LayoutCosts, SentenceCosts
 from service.evaluation.measures import Overlap, span_overlap
 from service.evaluation.walking import Charges, Labels, Walk, sent_spans, walk
-from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk
+from service.labelled_questions import LabelledQuestion, evidence_recall, is_gold_chunk, repeated_elsewhere
 from service.parts import Parts
 from service.question_encoding import checked_question, encode_question
 from service.stopwatch import Stopwatch
@@ -64,7 +64,8 @@ class Outcome:
     """All that is kept of one question.
 
     `curve` (budgets,) is what fills each budget. `best` is the score of the best sentence, -inf without any.
-    `findable`: some candidate holds gold evidence. `prompt`: tokens of the whole prompt, 0 where nothing is sent.
+    `findable`: some candidate holds gold evidence. `repeated_elsewhere`: by its label it is missed, though the same
+    sentences were sent out of another document. `prompt`: tokens of the whole prompt, 0 where nothing is sent.
     `bare`: tokens of a prompt without evidence. `baselines`: by name. They and the curve are empty for an
     unanswerable question.
     """
@@ -76,6 +77,7 @@ class Outcome:
     ndcg: float
     best: float
     findable: bool
+    repeated_elsewhere: bool
     prompt: int
     bare: int
     timings: Mapping[str, float]
@@ -129,6 +131,9 @@ class Asker:
             ndcg=discounted_gain([is_gold_chunk(question, item.chunk, item.document) for item in scored]),
             best=max((one.score for item in scored for one in sentences_of(item)), default=-math.inf),
             findable=bool(labels.gold),
+            repeated_elsewhere=question.answerable
+            and sent < 1
+            and repeated_elsewhere(question, scored, context.evidence),
             prompt=context.bill.total if context.evidence else 0,
             bare=context.bill.total - context.context_tokens,
             timings=timings,

@@ -150,6 +150,7 @@ def _asked(outcomes: Sequence[Outcome], unknown: int) -> Asked:
         documents=len({one.question.cluster for one in outcomes}),
         without_candidate=sum(not one.findable for one in answerable),
         unknown_documents=unknown,
+        repeated_elsewhere=sum(one.repeated_elsewhere for one in answerable),
     )
 
 

@@ -171,6 +171,27 @@ def test_questions_about_missing_documents_are_counted_as_missed(engine):
     assert report.curve.points[-1].answer_recall.value <= 0.75
 
 
+def test_what_another_document_says_in_the_same_words_is_missed_and_counted(fovea, tmp_path):
+    text = "The ferry to Hven leaves at noon."
+    rows = [{"id": name, "text": text} for name in ("first", "second")]
+    corpus, questions = tmp_path / "corpus.jsonl", tmp_path / "questions.jsonl"
+    corpus.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    asked = [
+        {"id": name, "question": "When does the ferry leave?", "answers": ["noon"], "document": name, "start": 28}
+        for name in ("first", "second")
+    ]
+    questions.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    with open_engine(settings=settings_of(tmp_path / "data")) as engine:
+        engine.ingest([corpus], collection="ferries")
+    status, out, err = fovea(questions, "--collection", "ferries", "--json")
+    report = json.loads(out)
+    assert status == 0, err
+    assert report["operating_point"]["answer_recall"]["value"] == 0.5
+    assert report["questions"]["repeated_elsewhere"] == 1
+    _, out, _ = fovea(questions, "--collection", "ferries")
+    assert "1 questions count as missed although their evidence was sent word for word" in " ".join(out.split())
+
+
 def test_answers_that_no_candidate_holds_are_refused(engine):
     with pytest.raises(UsageError, match="gold evidence of none of the questions"):
         engine.evaluate([LabelledQuestion("q", "Who?", ("xyzzy plugh",))])
@@ -231,7 +252,7 @@ def test_the_json_keeps_its_shape(fovea, tmp_path):
     ]
     assert report["questions"] == {
         **{"total": 12, "answerable": 9, "unanswerable": 3, "documents": report["questions"]["documents"]},
-        **{"without_candidate": 0, "unknown_documents": 0},
+        **{"without_candidate": 0, "unknown_documents": 0, "repeated_elsewhere": 0},
     }
     estimate = {"value", "low", "high"}
     assert set(report["operating_point"]["answer_recall"]) == estimate

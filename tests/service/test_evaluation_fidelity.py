@@ -180,7 +180,7 @@ def test_the_operating_point_is_held_against_the_curve_where_it_sends_as_many_to
 def _outcome(source, recall):
     question = LabelledQuestion(source, "?", ("x",), source, 0)
     curve = (Sent(50, recall[0]), Sent(100, recall[1]))
-    return Outcome(question, Sent(90, 1.0), Sent(900, 1.0), curve, 1.0, 0.9, True, 200, 110, {"build": 1.0})
+    return Outcome(question, Sent(90, 1.0), Sent(900, 1.0), curve, 1.0, 0.9, True, False, 200, 110, {"build": 1.0})
 
 
 def test_both_sides_count_the_tokens_of_the_contexts_that_were_built(indexed, tmp_path, built):

@@ -24,6 +24,7 @@ from service.labelled_questions import (
     is_gold_chunk,
     needed_sentences,
     read_questions,
+    repeated_elsewhere,
 )
 
 ROW = {"id": "q1", "question": "When?", "answers": ["1817"], "document": "warsaw.txt", "start": 11}
@@ -289,3 +290,13 @@ def test_answers_are_found_as_whole_words_in_the_texts_own_offsets(text, answer,
 def test_what_is_found_folds_to_the_answer(text, answer):
     for span in find_answer(text, answer):
         assert folded(answer) in folded(span.of(text))
+
+
+def test_evidence_that_another_document_repeats_is_known_by_its_whole_sentences():
+    asked = question("1939", document="warsaw.txt", start=TEXT.index("1939"))
+    twins = [scored(0.9, 0.9, 0.9, source="copy.txt"), scored(0.8, 0.8, 0.8)]
+    assert evidence_recall(asked, [evidence(FIRST, SECOND, source="copy.txt")]) == 0
+    assert repeated_elsewhere(asked, twins, [evidence(FIRST, SECOND, source="copy.txt")])
+    assert not repeated_elsewhere(asked, twins, [evidence(FIRST, source="copy.txt")])
+    assert not repeated_elsewhere(asked, twins[:1], [evidence(SECOND, source="copy.txt")])  # nobody knows what it needs
+    assert not repeated_elsewhere(asked, twins, [])
