@@ -71,13 +71,13 @@ def test_native_code_reads_writes_and_lists_nothing_of_the_user(sandbox: Sandbox
         f"socket {int(socket.AF_UNIX)}",
         "fork",
         "execute",
-        f"kill {os.getpid()}",
-        f"trace {os.getpid()}",
+        "kill {process}",
+        "trace {process}",
         "namespace",
     ],
 )
 def test_native_code_opens_no_socket_and_reaches_no_process(sandbox: Sandbox, what: str) -> None:
-    assert not granted(sandbox, "seccomp") or said(sandbox, f"native {what}") == "EPERM"
+    assert not granted(sandbox, "seccomp") or said(sandbox, f"native {what.format(process=os.getpid())}") == "EPERM"
 
 
 def test_threads_and_libraries_still_work(sandbox: Sandbox) -> None:
