@@ -110,7 +110,7 @@ def load_scorer(path: Path) -> ScorerWeights:
         raise ConfigurationError(f"The weights {path} lack a part ({error}); reinstall.") from error
     try:
         levels = Levels.from_dict(manifest["levels"]) if manifest.get("levels") else None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"The levels in the manifest of {path} are not usable ({error!r}).") from error
     floor = manifest.get("dense_floor")
     adapter = manifest.get("adapter")

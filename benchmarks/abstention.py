@@ -53,7 +53,7 @@ Losses: TypeAlias = tuple[list[float], list[str]]  # of questions, with their cl
 
 def kept(one: Observed, policy: SelectionPolicy) -> NDArray[np.bool_]:
     """Which sentences of a list are worth sending: (S,)."""
-    return np.array(policy.worth(one.scores.tolist(), lambda at: int(one.tokens[at])), dtype=bool)
+    return np.array(policy.of(one.language).worth(one.scores.tolist(), lambda at: int(one.tokens[at])), dtype=bool)
 
 
 def losses(pairs: Sequence[Pair], policy: SelectionPolicy) -> Losses:
@@ -121,7 +121,7 @@ def default_line(name: str, pairs: Sequence[Pair], policy: SelectionPolicy) -> s
     dropped = estimate([1 - float(np.mean(sent)) for sent in empty], clusters)
     refused = estimate([float(not sent.any()) for sent in empty], clusters)
     found = [one for one in pairs if one.found]
-    away = [float((one.present.best or 0.0) < policy.abstain_below) for one in found]
+    away = [float((one.present.best or 0.0) < policy.of(one.present.language).abstain_below) for one in found]
     turned = estimate(away, [one.cluster for one in found])
     area, loss = separation(pairs), estimate(*losses(pairs, policy))
     cells = [name, str(len(pairs)), *map(_shown, (dropped, refused, turned, area)), *_calibration(pairs), _shown(loss)]
@@ -144,7 +144,7 @@ def realised(fitting: Sequence[Pair], checking: Sequence[Pair], policy: Selectio
     found: list[Losses | None] = []
     for target in TARGETS:
         thresholds = fit_thresholds(here, target)
-        found.append(losses(there, replace(policy, **asdict(thresholds))) if thresholds else None)
+        found.append(losses(there, replace(policy, by_language={}, **asdict(thresholds))) if thresholds else None)
     return found
 
 

@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("none of the questions found its evidence, so there is nothing to fit")
     weights = load_scorer(given.weights)
     save_scorer(replace(weights, levels=levels), given.weights, weights.about)
-    print(f"{levels.thresholds} for a loss of {levels.target:g}, fitted on {levels.questions} questions")
+    for language, one in levels.thresholds.items():
+        print(f"{language}: {one} for a loss of {levels.targets[language]:g}")
+    print(f"fitted on {levels.questions} questions")
 
 
 if __name__ == "__main__":

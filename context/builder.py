@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from context.budget import TokenBudget
 from context.history import carried_history
-from context.language import detect_language
+from context.language import detect_language, language_of
 from context.layout import LayoutPolicy, Prompt, PromptLayout
 from context.offers import Offers
 from context.rendering import clip_title, fence, place
@@ -62,11 +62,11 @@ class ContextBuilder:
 
     def build(self, query: Query, scored: Sequence[ScoredChunk], options: AskOptions) -> Context:
         """The prompt for `query.text` with evidence out of `scored`, best first. Raises ContextBudgetError."""
-        return self._build(query, self._selector.offers(scored), options)
+        return self._build(query, self._selector.offers(scored, language_of(query.text)), options)
 
     def build_each(self, query: Query, scored: Sequence[ScoredChunk], ceilings: Sequence[int]) -> list[Context]:
         """The prompt at each of several ceilings of context tokens; what they have in common is read once."""
-        offers = self._selector.offers(scored)
+        offers = self._selector.offers(scored, language_of(query.text))
         return [self._build(query, offers, AskOptions(max_tokens=ceiling)) for ceiling in ceilings]
 
     def _build(self, query: Query, offers: Offers, options: AskOptions) -> Context:

@@ -56,6 +56,11 @@ def detect_language(text: str) -> Language:
     return "zh-hant" if traditional > 0 else "zh-hans"
 
 
+def language_of(text: str) -> str:
+    """The one of `LANGUAGES` that a text is written in, whichever its characters."""
+    return detect_language(text).partition("-")[0]
+
+
 def is_han(char: str) -> bool:
     """True for one Han character."""
     return bool(_HAN.match(char))

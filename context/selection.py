@@ -52,10 +52,10 @@ class EvidenceSelector:
         self._policy = policy
         self._sizes: dict[str, int] = {}
 
-    def offers(self, scored: Sequence[ScoredChunk]) -> Offers:
-        """What is worth its tokens in `scored`, best first, at any ceiling."""
+    def offers(self, scored: Sequence[ScoredChunk], language: str) -> Offers:
+        """What is worth its tokens in `scored`, best first, to a question in one of `LANGUAGES`, at any ceiling."""
         candidates = Candidates.of(scored)
-        return Offers.of(candidates, *self._worth(candidates))
+        return Offers.of(candidates, *self._worth(candidates, self._policy.of(language)))
 
     def select(self, offers: Offers, ceiling: int, wording: Wording) -> Selection:
         """The evidence that fits `ceiling` tokens. An empty selection is a valid answer."""
@@ -65,16 +65,16 @@ class EvidenceSelector:
         evidence = sorted(picking.drafts.items(), key=lambda entry: (-_strength(entry[1]), entry[0]))
         return Selection(tuple(draft for _, draft in evidence), self._dropped(offers.candidates.scored, picking))
 
-    def _worth(self, candidates: Candidates) -> tuple[set[Place], frozenset[Place]]:
+    def _worth(self, candidates: Candidates, policy: SelectionPolicy) -> tuple[set[Place], frozenset[Place]]:
         """The sentences that are worth their tokens, and which of them only repeat what others say."""
         places = sorted(candidates.places(), key=lambda at: -candidates.score(at))
 
         def worth(some: Sequence[Place]) -> set[Place]:
             scores = [candidates.score(at) for at in some]
-            if not (self._policy.scaled and any(item.sentences for item in candidates.scored)):
-                wanted = self._policy.near_best(scores)
+            if not (policy.scaled and any(item.sentences for item in candidates.scored)):
+                wanted = policy.near_best(scores)
             else:
-                wanted = self._policy.worth(scores, lambda at: self._budget.count(candidates.text(some[at])))
+                wanted = policy.worth(scores, lambda at: self._budget.count(candidates.text(some[at])))
             return {place for place, is_wanted in zip(some, wanted, strict=True) if is_wanted}
 
         least = _LEAST_SHARE * max(map(candidates.score, places), default=0.0)

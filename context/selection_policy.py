@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from context.evidence_mass import evidence_mass, mass_per_token
+from domain.calibration import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +16,15 @@ class SelectionPolicy:
 
     mass_per_token: the evidence mass that each token of a sentence must buy. abstain_below: the score that the best
     sentence needs for anything to be sent. Where only the order of the scores is believed (`scaled` is False, or they
-    are those of chunks), relative_to_best is the share of the best one's that the others need.
+    are those of chunks), relative_to_best is the share of the best one's that the others need. by_language: other
+    values of the first two for questions in one of `LANGUAGES`.
     """
 
     mass_per_token: float = 0.0005
     abstain_below: float = 0.1  # of the best sentence; 2 of 281 answerable questions lie under it
     relative_to_best: float = 0.3
     scaled: bool = True
+    by_language: Mapping[str, Thresholds] = field(default_factory=dict)
     max_chunks: int = 12  # marks beyond a dozen are neither read nor cited
     max_chunks_per_document: int = 8  # where other documents have evidence too; 3 cost 5 points on long articles
     first_chunks_per_document: int = 3  # before those of other documents have had their turn
@@ -41,6 +44,11 @@ class SelectionPolicy:
     def without_scale(self) -> SelectionPolicy:
         """The policy for scores of an unknown scale: nothing is too weak to be sent, beside nothing better."""
         return replace(self, scaled=False)
+
+    def of(self, language: str) -> SelectionPolicy:
+        """The policy for questions in one of `LANGUAGES`."""
+        own = self.by_language.get(language)
+        return self if own is None else replace(self, by_language={}, **asdict(own))
 
     def worth(self, chances: Sequence[float], tokens: Callable[[int], int]) -> list[bool]:
         """Which sentences of a question are worth their tokens; `tokens` counts those of the one at a place.

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 Outcome = Literal["replaced", "kept", "dry_run"]
 
+LANGUAGES = ("en", "zh")  # of questions, as far as scores differ by them
+
 
 @dataclass(frozen=True, slots=True)
 class ScoringIdentity:
@@ -57,6 +59,10 @@ class Thresholds:
 
     mass_per_token: float
     abstain_below: float
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Thresholds:
+        return cls(float(data["mass_per_token"]), float(data["abstain_below"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from domain.calibration import ScoreMap, Thresholds
+from domain.calibration import LANGUAGES, ScoreMap, Thresholds
 
 Outcome = Literal["replaced", "kept", "dry_run"]
 
@@ -15,30 +15,32 @@ Outcome = Literal["replaced", "kept", "dry_run"]
 class Levels:
     """What the scores of one set of weights mean where a collection was not calibrated.
 
-    `maps` turn sentence scores into chances, by language; `thresholds` on these lose at most the share `target` of the
-    evidence. Fitted on `questions` questions about documents that did not train the weights.
+    `maps` turn sentence scores into chances, by language; the `thresholds` of a language on these lose at most the
+    share `targets` of its evidence. Fitted on `questions` questions about documents that did not train the weights.
     """
 
     maps: Mapping[str, ScoreMap]
-    thresholds: Thresholds
-    target: float
+    thresholds: Mapping[str, Thresholds]
+    targets: Mapping[str, float]
     questions: int
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "maps": {language: one.to_dict() for language, one in self.maps.items()},
-            "thresholds": asdict(self.thresholds),
-            "target": self.target,
+            "thresholds": {language: asdict(one) for language, one in self.thresholds.items()},
+            "targets": dict(self.targets),
             "questions": self.questions,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Levels:
-        thresholds = {name: float(value) for name, value in data["thresholds"].items()}
+        thresholds, targets = data["thresholds"], data.get("targets")
+        if targets is None:  # of weights from before each language had its own
+            thresholds, targets = (dict.fromkeys(LANGUAGES, one) for one in (thresholds, data["target"]))
         return cls(
             maps={language: ScoreMap.from_dict(one) for language, one in data["maps"].items()},
-            thresholds=Thresholds(**thresholds),
-            target=float(data["target"]),
+            thresholds={language: Thresholds.from_dict(thresholds[language]) for language in LANGUAGES},
+            targets={language: float(targets[language]) for language in LANGUAGES},
             questions=int(data["questions"]),
         )
 

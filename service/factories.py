@@ -6,7 +6,7 @@ Imports stand inside the functions: a command pays only for the parts that it us
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +165,7 @@ def make_policy(settings: Settings, weights: ScorerWeights | None, levels: Level
 
     policy = SelectionPolicy(max_chunks_per_document=settings.context.max_chunks_per_document)
     if levels is not None:
-        return replace(policy, **asdict(levels.thresholds))
+        return replace(policy, by_language=levels.thresholds)
     # Only encoders with weights have a fitted scale; elsewhere the order of the scores holds, their level does not.
     return policy if weights is not None and weights.scaled else policy.without_scale()
 

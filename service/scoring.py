@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 from attention_core.calibration import IsotonicMap, Numbers, logit, relative_chances
 from context.drafts import sentences_of
-from context.language import detect_language
+from context.language import language_of
 from context.selection_policy import SelectionPolicy
-from domain.calibration import Calibration, ScoreMap, ScoringIdentity, Thresholds
+from domain.calibration import LANGUAGES, Calibration, ScoreMap, ScoringIdentity, Thresholds
 from domain.errors import StorageError
 from domain.protocols import ContextBuilder, Reranker
 from domain.search import Candidate, Query, ScoredChunk
@@ -68,13 +68,10 @@ class Scoring:
         return scored if score_map is None else _mapped(scored, score_map)
 
     @property
-    def thresholds(self) -> Thresholds:
-        return Thresholds(self.policy.mass_per_token, self.policy.abstain_below)
-
-
-def language_of(text: str) -> str:
-    """The language whose map a question uses: "en" or "zh"."""
-    return detect_language(text).partition("-")[0]
+    def thresholds(self) -> dict[str, Thresholds]:
+        """By language."""
+        policies = {language: self.policy.of(language) for language in LANGUAGES}
+        return {language: Thresholds(one.mass_per_token, one.abstain_below) for language, one in policies.items()}
 
 
 def chances(scores: Sequence[float] | Numbers, best: float, score_map: ScoreMap) -> Numbers:
@@ -143,7 +140,8 @@ class CollectionScoring:
 
     def with_attention(self, thresholds: Thresholds, maps: Mapping[str, ScoreMap]) -> Scoring:
         """The reranker with these maps, and with these thresholds on the chances that they give."""
-        policy = replace(self.default.policy, scaled=True, **asdict(thresholds))  # a calibration is a scale
+        # A calibration is a scale. It is of one collection, whose questions are mostly of one language.
+        policy = replace(self.default.policy, scaled=True, by_language={}, **asdict(thresholds))
         return Scoring(self.default.reranker, self._make_builder(policy), policy, maps)
 
     def valid(self, collection: str) -> Calibration | None:

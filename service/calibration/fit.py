@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from attention_core.calibration import (
 )
 from domain.calibration import ScoreMap, ScoringQuality, Thresholds
 from service.calibration.observed import Observed, deal
+
+Limits: TypeAlias = Thresholds | Mapping[str, Thresholds]  # the same for all questions, or by language
 
 ISOTONIC_QUESTIONS = 200  # of one language: below that, the steps of an isotonic map are noise
 _OWN_NEGATIVES = 20  # as many labelled unanswerable questions stand on their own; fewer are joined by self-made ones
@@ -118,18 +121,22 @@ def _abstention(answerable: Sequence[float], unanswerable: Sequence[float], most
 
 def negatives(observed: Sequence[Observed]) -> list[float]:
     """The best scores for unanswerable questions: those labelled so, where they are few with self-made ones."""
-    labelled = [one.best for one in observed if not one.question.answerable]
-    made = [one.best_elsewhere for one in observed] if len(labelled) < _OWN_NEGATIVES else []
-    return [best for best in (*labelled, *made) if best is not None]
+    return [best for _, best in _negatives(observed)]
 
 
-def evidence_loss(observed: Sequence[Observed], thresholds: Thresholds) -> float | None:
+def _negatives(observed: Sequence[Observed]) -> list[tuple[Observed, float]]:
+    labelled = [(one, one.best) for one in observed if not one.question.answerable]
+    made = [(one, one.best_elsewhere) for one in observed] if len(labelled) < _OWN_NEGATIVES else []
+    return [(one, best) for one, best in (*labelled, *made) if best is not None]
+
+
+def evidence_loss(observed: Sequence[Observed], limits: Limits) -> float | None:
     """The mean share of the retrieved evidence that the thresholds give up; None where nothing was retrieved."""
-    losses = [_lost(one, thresholds) for one in _found(observed)]
+    losses = [_lost(one, limits) for one in _found(observed)]
     return float(np.mean(losses)) if losses else None
 
 
-def loss_interval(observed: Sequence[Observed], thresholds: Thresholds) -> Interval | None:
+def loss_interval(observed: Sequence[Observed], limits: Limits) -> Interval | None:
     """`evidence_loss` with its 95 % bootstrap interval over documents; None where nothing was retrieved.
 
     Where nothing was lost there is nothing to draw: then it ends where none lost of so many documents is a chance of
@@ -139,34 +146,36 @@ def loss_interval(observed: Sequence[Observed], thresholds: Thresholds) -> Inter
     if not found:
         return None
     clusters = [one.question.cluster for one in found]
-    losses = [_lost(one, thresholds) for one in found]
+    losses = [_lost(one, limits) for one in found]
     if not any(losses):
         return Interval(0.0, 0.0, 1 - _TAIL ** (1 / len(set(clusters))))
     return paired_difference(losses, [0.0] * len(losses), clusters)
 
 
-def _lost(one: Observed, thresholds: Thresholds) -> float:
+def _lost(one: Observed, limits: Limits) -> float:
     """The share of what a question needs that is not sent."""
-    if _turned_away(one.best or 0.0, thresholds):
+    thresholds = _of(one, limits)
+    if (one.best or 0.0) < thresholds.abstain_below:
         return 1.0
     return float(np.mean(one.worth()[one.needed] < thresholds.mass_per_token))
 
 
-def _turned_away(best: float, thresholds: Thresholds) -> bool:
-    return best < thresholds.abstain_below
+def _of(one: Observed, limits: Limits) -> Thresholds:
+    return limits if isinstance(limits, Thresholds) else limits[one.language]
 
 
-def score_quality(bare: ScoringQuality, observed: Sequence[Observed], thresholds: Thresholds) -> ScoringQuality:
+def score_quality(bare: ScoringQuality, observed: Sequence[Observed], limits: Limits) -> ScoringQuality:
     """`bare` with the fields that follow from scores and thresholds alone."""
     own = [one for one in observed if len(one.scores)]
     scores, gold = (np.concatenate([getattr(one, name) for one in own]) for name in ("scores", "gold"))
     tops = np.array([one.best for one in own], dtype=np.float64)
     hits = np.array([one.gold[np.argmax(one.scores)] for one in own], dtype=np.float64)
     found, refused = [one.best or 0.0 for one in _found(own)], negatives(own)
+    turned_away = [best < _of(one, limits).abstain_below for one, best in _negatives(own)]
     return replace(
         bare,
-        evidence_loss=evidence_loss(own, thresholds),
-        abstention=float(np.mean([_turned_away(best, thresholds) for best in refused])) if refused else None,
+        evidence_loss=evidence_loss(own, limits),
+        abstention=float(np.mean(turned_away)) if turned_away else None,
         auroc=auroc(found, refused) if found and refused else None,
         ece=expected_calibration_error(scores, gold),
         best_ece=expected_calibration_error(tops, hits),

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from attention_core.calibration import Numbers
 from context.drafts import sentences_of
 from context.evidence_mass import evidence_mass, mass_per_token
+from context.language import language_of
 from domain.calibration import ScoreMap
 from domain.errors import UsageError
 from domain.protocols import Reranker, TokenCounter
 from domain.search import Candidate, Query, ScoredChunk
 from service.labelled_questions import LabelledQuestion, gold_sentences, needed_sentences
-from service.scoring import chances, language_of
+from service.scoring import chances
 
 T = TypeVar("T")
 Encode = Callable[[str], Query]

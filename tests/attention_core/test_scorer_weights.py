@@ -15,7 +15,12 @@ from domain.calibration import ScoreMap, Thresholds
 from domain.errors import ConfigurationError
 from domain.training import Levels
 
-LEVELS = Levels({"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))}, Thresholds(0.1, 0.25), 0.05, 40)
+LEVELS = Levels(
+    {"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))},
+    {"en": Thresholds(0.1, 0.25), "zh": Thresholds(0.2, 0.3)},
+    {"en": 0.05, "zh": 0.1},
+    40,
+)
 
 
 def weights() -> ScorerWeights:
@@ -75,6 +80,15 @@ def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
         path.unlink()
     with pytest.raises(ConfigurationError, match="toy"):
         load_scorer(path)
+
+
+def test_levels_of_one_pair_of_thresholds_hold_for_both_languages() -> None:
+    data = LEVELS.to_dict() | {"thresholds": {"mass_per_token": 0.1, "abstain_below": 0.25}, "target": 0.05}
+    del data["targets"]
+    levels = Levels.from_dict(data)
+    assert levels.targets == {"en": 0.05, "zh": 0.05}
+    assert levels.thresholds == {"en": Thresholds(0.1, 0.25), "zh": Thresholds(0.1, 0.25)}
+    assert Levels.from_dict(LEVELS.to_dict()) == LEVELS
 
 
 def save(folder: Path, stem: str, encoder: str, **about: object) -> None:

@@ -304,7 +304,7 @@ def test_the_page_is_that_of_the_quote_not_of_the_chunk() -> None:
 
     source = document([("Rent is 500 euros.", 0.9), ("Heating is 80 euros.", 0.9)], page_length=19)
     selector = EvidenceSelector(TokenBudget(1_000, 0, WordCounter()), SelectionPolicy())
-    (item,) = selector.select(selector.offers(ranked(source)), 100, WORDINGS["en"]).evidence
+    (item,) = selector.select(selector.offers(ranked(source), "en"), 100, WORDINGS["en"]).evidence
     assert item.page == 1
     assert [c.page for c in resolve_citations("Heating is 80 euros [99].", [item]).citations] == [2]
 

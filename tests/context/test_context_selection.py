@@ -11,6 +11,7 @@ from context.budget import TokenBudget
 from context.selection import EvidenceSelector, Selection
 from context.selection_policy import SelectionPolicy
 from context.templates import WORDINGS
+from domain.calibration import Thresholds
 from domain.documents import Sentence, Span
 from domain.search import GAP, ScoredChunk, ScoredSentence
 from tests.context.context_examples import Source, WordCounter, document, ranked
@@ -23,7 +24,7 @@ PLAIN = SelectionPolicy(mass_per_token=0.002, abstain_below=0.0)
 def select(scored: list[ScoredChunk], ceiling: int = 1_000, policy: SelectionPolicy = PLAIN) -> Selection:
     budget = TokenBudget(32_000, 0, WordCounter())
     selector = EvidenceSelector(budget, policy)
-    return selector.select(selector.offers(scored), ceiling, WORDINGS["en"])
+    return selector.select(selector.offers(scored, "en"), ceiling, WORDINGS["en"])
 
 
 def texts(selection: Selection) -> list[str]:
@@ -487,6 +488,18 @@ def test_fill_takes_everything_that_fits(lease: Source) -> None:
     assert len(select(ranked(lease, weak), policy=SelectionPolicy.fill()).evidence) == 2
 
 
+def test_a_language_may_have_thresholds_of_its_own(lease: Source) -> None:
+    selector = EvidenceSelector(
+        TokenBudget(32_000, 0, WordCounter()), replace(PLAIN, by_language={"zh": Thresholds(0.0, 0.95)})
+    )
+    scored = ranked(lease)
+    english, chinese = (
+        selector.select(selector.offers(scored, language), 1_000, WORDINGS["en"]) for language in ("en", "zh")
+    )
+    assert english.evidence == select(scored).evidence != ()
+    assert chinese.evidence == ()
+
+
 def test_the_tokens_of_a_candidate_are_counted_once(lease: Source) -> None:
     heard: list[str] = []
 
@@ -496,6 +509,6 @@ def test_the_tokens_of_a_candidate_are_counted_once(lease: Source) -> None:
             return super().count(text)
 
     selector = EvidenceSelector(TokenBudget(32_000, 0, Listening()), replace(PLAIN, abstain_below=0.95))
-    first, second = (selector.select(selector.offers(ranked(lease)), 1_000, WORDINGS["en"]) for _ in range(2))
+    first, second = (selector.select(selector.offers(ranked(lease), "en"), 1_000, WORDINGS["en"]) for _ in range(2))
     assert first == second
     assert heard.count(ranked(lease)[0].chunk.text) == 1

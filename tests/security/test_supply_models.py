@@ -114,7 +114,12 @@ def test_s1_a_file_exchanged_for_a_link_to_the_same_bytes_is_refused(tmp_path: P
 def scorer(folder: Path) -> Path:
     rows = np.random.default_rng(SEED).normal(size=(60, 6)).astype(np.float32)
     forms = Forms(np.arange(5, dtype=np.float32), np.arange(4, dtype=np.float32) + 0.5, -3.25, -2.5)
-    levels = Levels({"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))}, Thresholds(0.1, 0.25), 0.05, 40)
+    levels = Levels(
+        {"en": ScoreMap(1.5, -0.25, 0.5, ((0.1, 0.2), (0.8, 0.9)))},
+        {"en": Thresholds(0.1, 0.25), "zh": Thresholds(0.2, 0.3)},
+        {"en": 0.05, "zh": 0.1},
+        40,
+    )
     path = folder / "toy.safetensors"
     save_scorer(ScorerWeights(fit_projection(rows, 2), rows[0], forms, None, 0.7, levels), path, {"encoder": "toy"})
     return path

@@ -73,20 +73,23 @@ def test_levelling_changes_no_order() -> None:
 def test_levels_keep_the_evidence_they_promise() -> None:
     several = [judged(seed).observed for seed in range(200)]
     levels = fit_levels(several)
-    assert levels is not None and levels.target == 0.03 and levels.questions == 200
+    assert levels is not None and levels.targets["en"] == 0.02 and levels.questions == 200
     kept = [one.mapped(levels.maps) for one in several]
-    lost = np.mean([one.worth()[one.needed[0]] < levels.thresholds.mass_per_token for one in kept])
-    assert lost <= 0.03
+    lost = np.mean([one.worth()[one.needed[0]] < levels.thresholds["en"].mass_per_token for one in kept])
+    assert lost <= 0.02
+    assert levels.thresholds["zh"].mass_per_token > 0 and levels.targets["zh"] == 0.03  # no question of its own
 
 
 def test_few_questions_promise_less_and_none_promise_nothing() -> None:
     levels = fit_levels([judged(seed).observed for seed in range(9)])
-    assert levels is not None and levels.target == pytest.approx(0.1)
+    assert levels is not None and levels.targets["en"] == pytest.approx(0.1)
     assert fit_levels([judged(seed, answerable=False).observed for seed in range(30)]) is None
 
 
 def test_with_self_made_questions_the_level_of_the_old_weights_stays() -> None:
-    old_levels = Levels({"en": ScoreMap(1, 0, 0)}, Thresholds(0.002, 0.3), 0.05, 10)
+    old_levels = Levels(
+        {"en": ScoreMap(1, 0, 0)}, {"en": Thresholds(0.002, 0.3), "zh": Thresholds(0.001, 0.4)}, {"en": 0.05}, 10
+    )
     old = replace(START, levels=old_levels, scaled=True)
     new, before = [judged(seed) for seed in range(30)], [judged(seed, level_of=7.0) for seed in range(30)]
     weights = level_like(START, new, old, before)
