@@ -21,7 +21,7 @@ from ingestion.packing import pack
 from ingestion.sections import merge_small, sections_of
 from ingestion.units import Unit, units_of
 
-_VERSION = 2
+_VERSION = 3
 _HEADER_SHARE = 0.5  # of max_tokens: a longer table header would leave the encoder no room for the rows
 
 

@@ -6,7 +6,9 @@ terminators (`.`, `?!`, `……`, `。`, `！`), together with the quotes and br
 * A full-width terminator ends the sentence; no white space is needed. Behind a closing quote it depends on how
   the quote was opened: after a colon or comma the quote was the sentence's end (他说：“好。”她走了。); a quote that
   opens the sentence is followed by who said it (“去吗？”他问。); a title or an aside in brackets goes on
-  (《你好吗？》是一首歌).
+  (《你好吗？》是一首歌). A full-width dot without white space behind it parts the names of a foreigner (圣若望．玛达),
+  but for Japanese, which ends sentences with it.
+* Nothing that is not full-width ends a sentence inside full-width brackets (（St. John, Hey! Say! JUMP）).
 * `?` and `!` end a sentence before white space unless a lower-case word follows ("Why?" she asked; Yahoo! is).
 * `.` ends a sentence before white space unless a lower-case word follows, the stop belongs to an abbreviation, an
   initial, an acronym, a label ("Item 7. Management") or a numbered heading that its text runs on from ("3. Rent. The
@@ -43,6 +45,9 @@ _OPENERS = "\"'“‘«‹「『（([【《〈"
 _QUOTE_OPENERS = {"”": "“", "’": "‘", "」": "「", "』": "『"}
 _INTRODUCES = frozenset("：:，,")
 _GOES_ON = frozenset("，、；：,;:)）]】》〉”’」』" + _STOPS)
+_FULL_WIDTH_DOT = "．"
+_BEFORE_LATIN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff（《「『]")  # what a Latin word follows without a blank
+_ASIDE = 120  # characters in which an aside in brackets is sought to either side
 _LOOK_BACK = 24  # characters in which the word before a stop is sought
 _QUOTE_REACH = 200  # characters in which the opening of a quote is sought
 _ACRONYM = re.compile(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}")
@@ -83,7 +88,10 @@ def _ends(text: str, begin: int, match: re.Match[str], after: int) -> bool:
     run, spaced, char = match["run"], after > match.end(), text[after]
     if char in _GOES_ON:
         return False
-    if not _FULL_WIDTH.isdisjoint(run):
+    if _FULL_WIDTH.isdisjoint(run):
+        if _in_aside(text, begin, match.start()):
+            return False
+    else:
         return _full_width_ends(text, begin, match, spaced, char)
     if _DOTS.issuperset(run) and run != ".":
         return spaced and match.start() > begin and not char.islower()
@@ -97,7 +105,7 @@ def _ends(text: str, begin: int, match: re.Match[str], after: int) -> bool:
 def _full_width_ends(text: str, begin: int, match: re.Match[str], spaced: bool, char: str) -> bool:
     run, closers = match["run"], match["closers"]
     if not closers:
-        return spaced or not (run == "．" and char.isdigit())
+        return spaced or run != _FULL_WIDTH_DOT or _is_hiragana(text[match.start() - 1 : match.start()])
     opener = _QUOTE_OPENERS.get(closers[0])
     if spaced or char in _OPENERS:
         return True
@@ -109,12 +117,24 @@ def _full_width_ends(text: str, begin: int, match: re.Match[str], spaced: bool, 
     return at < 0 or text[at - 1] in _INTRODUCES or run[-1] in _FULL_STOPS
 
 
+def _in_aside(text: str, begin: int, at: int) -> bool:
+    """True between full-width brackets that the sentence begun at `begin` has opened and closes soon."""
+    opened = text.rfind("（", max(begin, at - _ASIDE), at)
+    if opened < 0 or text.find("）", opened, at) >= 0:
+        return False
+    return text.find("）", at, at + _ASIDE) >= 0
+
+
+def _is_hiragana(char: str) -> bool:
+    return "\u3040" <= char <= "\u309f"
+
+
 def _full_stop_ends(text: str, begin: int, stop: int, after: int) -> bool:
     window = text[max(begin, stop - _LOOK_BACK) : stop]
     words = window.split()
     if not words or window[-1].isspace():
         return bool(words)
-    word = words[-1].lstrip(_OPENERS)
+    word = _BEFORE_LATIN.split(words[-1])[-1].lstrip(_OPENERS)
     line = max(begin, text.rfind("\n", max(begin, stop - _LOOK_BACK), stop) + 1)
     if stop - line < _LOOK_BACK and _leads_in(text[line:stop].split()):
         return False

@@ -95,8 +95,8 @@ def test_a_repeated_text_has_the_offsets_of_each_of_its_places():
 def test_ids_and_keys_come_from_the_document_its_hash_and_the_recipe():
     chunker = StructureChunker(count_words, 20, 26, "words")
     first, second = chunker.split(document(prose(4)))
-    assert (chunker.recipe, first.ordinal, second.ordinal) == ("structure2-20-26-words", 0, 1)
-    assert second.id == chunk_id("doc-1", "hash", "structure2-20-26-words", 1)
+    assert (chunker.recipe, first.ordinal, second.ordinal) == ("structure3-20-26-words", 0, 1)
+    assert second.id == chunk_id("doc-1", "hash", "structure3-20-26-words", 1)
     assert second.key == chunk_key(second.id)
 
 

@@ -223,11 +223,11 @@ def test_a_document_is_stored_complete_with_its_chunks_vectors_and_token_vectors
     stored = bench.store.live["a.txt"]
     assert stored.document.id == document_id("local", "c", "a.txt")
     assert stored.document.content_hash == hashlib.sha256(long_text(10).encode()).hexdigest()
-    assert stored.document.recipe == "structure2-20-25"
+    assert stored.document.recipe == "structure3-20-25"
     assert (stored.document.title, stored.document.metadata) == ("A.TXT", {"name": "a.txt"})
     assert report.documents[0].chunks == len(stored.chunks) == 4
     for ordinal, (chunk, vector, blob) in enumerate(zip(stored.chunks, stored.vectors, stored.blobs, strict=True)):
-        assert chunk.id == chunk_id(stored.document.id, stored.document.content_hash, "structure2-20-25", ordinal)
+        assert chunk.id == chunk_id(stored.document.id, stored.document.content_hash, "structure3-20-25", ordinal)
         np.testing.assert_array_equal(vector, unit_vector(f"A.TXT|{chunk.text}"))
         assert len(FloatCodec().decode(blob)) == len(re.findall(r"\w+", chunk.text))
 
@@ -286,7 +286,7 @@ def test_another_recipe_cuts_the_same_bytes_again():
     bench.run(("a", long_text(10)))
     bench.target = 40
     assert statuses(bench.run(("a", long_text(10)))) == [("a", INDEXED)]
-    assert bench.store.live["a"].document.recipe == "structure2-40-45"
+    assert bench.store.live["a"].document.recipe == "structure3-40-45"
 
 
 def test_equal_inputs_of_one_run_are_done_once():
