@@ -38,17 +38,15 @@ import httpx
 import orjson
 
 from benchmarks import held_out, machine
-from benchmarks.arguments import CACHE
 from benchmarks.small_llm.asking import Asker
 from benchmarks.small_llm.examples import Completions
+from benchmarks.small_llm.options import parser_of
 from benchmarks.small_llm.prompts import Layouts, Prompts
 from benchmarks.small_llm.report import SetResult, measures, pooled, tables
 from benchmarks.small_llm.server import Reply, Server, connected
 from domain.asking import Message
 from service.bootstrap import build_parts
 from service.engine import Engine
-
-SETS = ("xquad-en", "nq", "covidqa", "drcd-zh", "cmrc-zh", "selqa-test")
 
 Step = Callable[[str], None]
 
@@ -108,30 +106,10 @@ class Report:
         )
 
 
-def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.small_llm", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder a labelled set")
-    parser.add_argument("--base-url", required=True, help="of the OpenAI-compatible API, usually ending in /v1")
-    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated names of folders")
-    parser.add_argument("--questions", type=int, default=40, help="questions a set, drawn with seed 0; 0 takes all")
-    parser.add_argument(
-        "--examples", type=int, default=3, help="worked examples; 0 for a model that was taught to chat"
-    )
-    parser.add_argument("--answer-tokens", type=int, default=48, help="of an answer at most")
-    parser.add_argument("--llm", default="default", help="name that the API knows its model by")
-    parser.add_argument("--model", default="multilingual-e5-small", help="encoder, as in the settings")
-    parser.add_argument(
-        "--weights", default="auto", help='of the reranker, as in the settings: "auto", the shipped ones'
-    )
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where ingested sets and models are kept")
-    parser.add_argument("--output", type=Path, default=CACHE, help="folder for small_llm.md and small_llm.json")
-    return parser.parse_args(argv)
-
-
 def main(argv: Sequence[str] | None = None, transport: httpx.BaseTransport | None = None) -> None:
     """`transport` stands in for a server."""
     words = list(sys.argv[1:] if argv is None else argv)
-    given = arguments(words)
+    given = parser_of("benchmarks.small_llm", __doc__, "small_llm.md and small_llm.json").parse_args(words)
     command = shlex.join(["python", "-m", "benchmarks.small_llm", *words]).replace(str(given.data), "DATA")
     results: dict[str, SetResult] = {}
     with connected(given.base_url, transport) as client:

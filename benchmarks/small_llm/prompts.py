@@ -43,13 +43,15 @@ class Sent:
 class Layouts:
     """The product's layout for evidence that is given."""
 
-    def __init__(self, counter: TokenCounter) -> None:
+    def __init__(self, counter: TokenCounter, policy: LayoutPolicy | None = None) -> None:
+        """`policy` None: the product's own."""
+        self._policy = policy or LayoutPolicy()
         self._budget = TokenBudget.for_model(_WINDOW, _RESERVE, CachedCounter(counter))
 
     def of(self, question: str, evidence: Sequence[Evidence], ordinals: Mapping[str, int]) -> tuple[Message, ...]:
         """The messages for `evidence`, strongest first; `ordinals` as for `PromptLayout.arrange`."""
         wording = WORDINGS[detect_language(question)]
-        layout = PromptLayout(question, wording, AskOptions(), self._budget, LayoutPolicy())
+        layout = PromptLayout(question, wording, AskOptions(), self._budget, self._policy)
         return layout.arrange("", evidence, ordinals).messages
 
 

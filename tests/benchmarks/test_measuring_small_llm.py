@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from benchmarks.small_llm import __main__ as command
-from benchmarks.small_llm import server
+from benchmarks.small_llm import layouts, server
 from benchmarks.small_llm.asking import Asker, Read, Said, Trial
 from benchmarks.small_llm.examples import EXAMPLES, Completions
 from benchmarks.small_llm.prompts import ARMS, Layouts, Prompts
@@ -472,3 +472,20 @@ def test_a_run_writes_markdown_and_json_and_names_no_folder_of_its_machine(tmp_p
     ratio = report["sets"]["all"]["measures"]["tokens ratio ours"]
     assert ratio["low"] <= ratio["value"] <= ratio["high"]
     assert any("## 回答\n" in prompt for prompt in model.prompts)
+
+
+def test_layouts_differ_in_order_and_repetition_alone(tmp_path: Path) -> None:
+    words = ["--data", str(DATA), "--base-url", "http://127.0.0.1:1/v1", "--sets", "xquad-en,cmrc-zh"]
+    words += ["--questions", "2", "--ceilings", "300,900", "--model", "hashing", "--cache", str(tmp_path)]
+    words += ["--output", str(tmp_path / "out")]
+    model = Model("308 [1]")
+    layouts.main(words, transport=httpx.MockTransport(model))
+    text = (tmp_path / "out" / "small_llm_layouts.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:10]]
+    assert [line[:2] for line in lines] == [[size, name] for size in ("300", "900") for name in layouts.LAYOUTS]
+    assert all(line[4] == line[6] == "" for line in (lines[0], lines[4])) and "[" in lines[1][4]
+    assert str(DATA) not in text and "4 questions" in text
+    first, edges, restated, both = (prompt.rpartition("<evidence ")[0::2] for prompt in model.prompts[4:8])
+    titles = [prompt[0].count("## Question") for prompt in (first, edges, restated, both)]
+    assert titles[0] == titles[1] and titles[2] == titles[3] == titles[0] + 1
+    assert first[1] != edges[1]
