@@ -16,6 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in [name for name in os.environ if name.startswith("FOVEA_") and name != "FOVEA_TEST_SEED"]:
     del os.environ[_name]  # a developer's own settings must not decide what the tests see
 
+# Beside another worker of pytest-xdist, threads wait for one another's cores and take several times as long as one.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 # A shell that starts the tests in the background makes them deaf to Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -42,14 +42,20 @@ def indexed(tmp_path_factory):
 @pytest.fixture
 def built(monkeypatch):
     """Every context that is built, as (ceiling that was asked for, context)."""
-    contexts, original = [], ContextBuilder.build
+    contexts, one, several = [], ContextBuilder.build, ContextBuilder.build_each
 
     def build(self, query, scored, options):
-        context = original(self, query, scored, options)
+        context = one(self, query, scored, options)
         contexts.append((options.max_tokens, context))
         return context
 
+    def build_each(self, query, scored, ceilings):
+        filled = several(self, query, scored, ceilings)
+        contexts.extend(zip(ceilings, filled, strict=True))
+        return filled
+
     monkeypatch.setattr(ContextBuilder, "build", build)
+    monkeypatch.setattr(ContextBuilder, "build_each", build_each)
     return contexts
 
 
