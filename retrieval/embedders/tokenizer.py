@@ -96,10 +96,12 @@ class EncoderTokenCounter:
                 total += size
         if not new:
             return total
-        if len(known) > _REMEMBERED:
-            known.clear()  # another thread may still fill it, and adds words that are right
         sizes = self.count_batch(new)
-        known.update((word, size) for word, size in zip(new, sizes, strict=True) if len(word) <= _LONGEST_WORD)
+        if len(known) + len(new) > _REMEMBERED:
+            known.clear()  # what another thread adds meanwhile is right, too
+        known.update(
+            (word, size) for word, size in zip(new[:_REMEMBERED], sizes, strict=False) if len(word) <= _LONGEST_WORD
+        )
         return total + sum(sizes)
 
 

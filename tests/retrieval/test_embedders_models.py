@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.documents import Passage
 from domain.protocols import TokenEncoder
 from retrieval.embedders.encoder import TransformerEncoder
 from retrieval.embedders.factory import build_encoder
+from retrieval.embedders.tokenizer import reads_word_by_word
 
 E5, MINILM = "multilingual-e5-small", "all-MiniLM-L6-v2"
 TEXTS = [
@@ -142,3 +145,16 @@ def test_both_backends_name_the_same_weights(
     assert (fast_name, fast_weights) == tuple(reference.model_id.split("/")[:2]) and fast_name == name
     assert family in ("openvino-bf16", "openvino-f32") and reference.model_id.endswith("/torch-f32")
     assert fast.dim == reference.dim == 384
+
+
+ODD = [*map(chr, range(1, 0x250)), *map(chr, range(0x300, 0x340)), *map(chr, range(0x2000, 0x2070))]
+ODD += ["\u3000", "\ufeff", "\u2581", "\ufffd", "\u00ad", "\u1100", "\u1161", "中文", "of", " ", " ", "\n"]
+ODD += ["<mask>", "<s>", "</s>", "<unk>", "[MASK]", "[SEP]", "[UNK]"]
+
+
+@given(pieces=st.lists(st.sampled_from(ODD), max_size=14))
+@settings(max_examples=300, deadline=None)
+def test_a_text_costs_the_sum_of_its_words(load: Callable[..., TokenEncoder], name: str, pieces: list[str]) -> None:
+    counter, text = load(name).counter, "".join(pieces)
+    assert reads_word_by_word(counter._tokenizer)
+    assert counter.count(text) == counter.count_batch([text])[0]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from domain.errors import ConfigurationError
-from retrieval.embedders.tokenizer import EncoderTokenCounter, WordTokenCounter, load_tokenizer
+from retrieval.embedders.tokenizer import EncoderTokenCounter, WordTokenCounter, load_tokenizer, reads_word_by_word
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,30 @@ def test_counts_are_neither_cut_nor_padded_nor_marked(tokenizer_json: Path) -> N
 def test_counting_in_batches_gives_the_same_numbers(tokenizer_json: Path, texts: list[str]) -> None:
     counter = EncoderTokenCounter(tokenizer_json)
     assert counter.count_batch(texts) == [counter.count(text) for text in texts] == [len(t.split()) for t in texts]
+
+
+def test_a_tokenizer_that_joins_words_is_asked_for_the_whole_text() -> None:
+    """A byte-level tokenizer whose merge of "a", a blank and "b" is one token."""
+    merged = {"a": 0, "b": 1, "\u0120": 2, "a\u0120": 3, "a\u0120b": 4}
+    tokenizer = Tokenizer(models.BPE(merged, [("a", "\u0120"), ("a\u0120", "b")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    assert not reads_word_by_word(tokenizer)
+    assert EncoderTokenCounter.of(tokenizer, "bytes").count("a b") == 1
+
+
+def test_a_blank_that_makes_a_token_is_no_mere_border() -> None:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("\u2581", -1.0), ("\u2581a", -1.0)], unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")  # no normalizer takes blanks together
+    assert not reads_word_by_word(tokenizer)
+    assert EncoderTokenCounter.of(tokenizer, "blanks").count("a  a") == 3
+
+
+def test_what_is_remembered_is_bounded_and_stays_right(tokenizer_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval.embedders.tokenizer._REMEMBERED", 3)
+    counter = EncoderTokenCounter(tokenizer_json)
+    for text in ("a b", "a c d e f g", "b a", "h" * 99):
+        assert counter.count(text) == len(text.split())
+        assert len(counter._known) <= 3
 
 
 def test_threads_may_share_a_counter(tokenizer_json: Path) -> None:
