@@ -96,6 +96,7 @@ def test_l3_hostile_names_are_text_in_the_list_in_the_chips_and_in_the_source(wi
         engine.ingest_text(LEASE, title=name, source=f"{number} {name}")
     window.page.reload()
     rows = window.page.locator("#document-list li")
+    expect(rows).not_to_have_count(0)
     while window.page.locator("#more-documents").is_visible():
         before = rows.count()
         window.page.click("#more-documents")
