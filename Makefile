@@ -13,7 +13,7 @@ run: $(VENV)/.run  ## serve the API and the web page on http://127.0.0.1:8000; D
 	$(BIN)/fovea serve $(if $(DOCS),--ingest "$(DOCS)",--samples samples)
 
 test: check  ## everything that must hold before a commit lands
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-nightly: $(VENV)/.dev  ## the cases of docs/reliability.md with their large counts: hours
 	$(BIN)/python -m pytest -m nightly

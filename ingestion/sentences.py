@@ -6,8 +6,8 @@ terminators (`.`, `?!`, `……`, `。`, `！`), together with the quotes and br
 * A full-width terminator ends the sentence; no white space is needed. Behind a closing quote it depends on how
   the quote was opened: after a colon or comma the quote was the sentence's end (他说：“好。”她走了。); a quote that
   opens the sentence is followed by who said it (“去吗？”他问。); a title or an aside in brackets goes on
-  (《你好吗？》是一首歌). A full-width dot without white space behind it parts the names of a foreigner (圣若望．玛达),
-  but for Japanese, which ends sentences with it.
+  (《你好吗？》是一首歌). A full-width dot without white space behind it ends a sentence where the
+  text around has no 。; beside those it parts the names of a foreigner (圣若望．玛达).
 * Nothing that is not full-width ends a sentence inside full-width brackets (（St. John, Hey! Say! JUMP）).
 * `?` and `!` end a sentence before white space unless a lower-case word follows ("Why?" she asked; Yahoo! is).
 * `.` ends a sentence before white space unless a lower-case word follows, the stop belongs to an abbreviation, an
@@ -46,6 +46,7 @@ _QUOTE_OPENERS = {"”": "“", "’": "‘", "」": "「", "』": "『"}
 _INTRODUCES = frozenset("：:，,")
 _GOES_ON = frozenset("，、；：,;:)）]】》〉”’」』" + _STOPS)
 _FULL_WIDTH_DOT = "．"
+_DOT_REACH = 200  # characters to either side in which a text shows what it ends sentences with
 _BEFORE_LATIN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff（《「『]")  # what a Latin word follows without a blank
 _ASIDE = 120  # characters in which an aside in brackets is sought to either side
 _LOOK_BACK = 24  # characters in which the word before a stop is sought
@@ -77,22 +78,24 @@ def _sentences_of(text: str, part: Span) -> Iterator[Span]:
             continue
         following = _SPACE.match(text, match.end(), part.end)
         after = following.end() if following else match.end()
-        if after < part.end and _ends(text, begin, match, after):
+        if after < part.end and _ends(text, begin, part.end, match, after):
             yield Span(begin, match.end())
             begin = after
     yield Span(begin, part.end)
 
 
-def _ends(text: str, begin: int, match: re.Match[str], after: int) -> bool:
-    """Whether the candidate ends the sentence begun at `begin`; `after` is the next character that is not blank."""
+def _ends(text: str, begin: int, end: int, match: re.Match[str], after: int) -> bool:
+    """Whether the candidate ends the sentence begun at `begin` in the part that ends at `end`; `after` is the next
+    character that is not blank.
+    """
     run, spaced, char = match["run"], after > match.end(), text[after]
     if char in _GOES_ON:
         return False
     if _FULL_WIDTH.isdisjoint(run):
-        if _in_aside(text, begin, match.start()):
+        if _in_aside(text, begin, end, match.start()):
             return False
     else:
-        return _full_width_ends(text, begin, match, spaced, char)
+        return _full_width_ends(text, begin, end, match, spaced, char)
     if _DOTS.issuperset(run) and run != ".":
         return spaced and match.start() > begin and not char.islower()
     if not spaced and not is_cjk(char) and char not in "“‘":
@@ -102,10 +105,13 @@ def _ends(text: str, begin: int, match: re.Match[str], after: int) -> bool:
     return run != "." or _full_stop_ends(text, begin, match.start(), after)
 
 
-def _full_width_ends(text: str, begin: int, match: re.Match[str], spaced: bool, char: str) -> bool:
+def _full_width_ends(text: str, begin: int, end: int, match: re.Match[str], spaced: bool, char: str) -> bool:
     run, closers = match["run"], match["closers"]
     if not closers:
-        return spaced or run != _FULL_WIDTH_DOT or _is_hiragana(text[match.start() - 1 : match.start()])
+        if spaced or run != _FULL_WIDTH_DOT:
+            return True
+        at = match.start()
+        return not char.isdigit() and text.find("。", max(0, at - _DOT_REACH), min(end, at + _DOT_REACH)) < 0
     opener = _QUOTE_OPENERS.get(closers[0])
     if spaced or char in _OPENERS:
         return True
@@ -117,16 +123,12 @@ def _full_width_ends(text: str, begin: int, match: re.Match[str], spaced: bool, 
     return at < 0 or text[at - 1] in _INTRODUCES or run[-1] in _FULL_STOPS
 
 
-def _in_aside(text: str, begin: int, at: int) -> bool:
+def _in_aside(text: str, begin: int, end: int, at: int) -> bool:
     """True between full-width brackets that the sentence begun at `begin` has opened and closes soon."""
     opened = text.rfind("（", max(begin, at - _ASIDE), at)
     if opened < 0 or text.find("）", opened, at) >= 0:
         return False
-    return text.find("）", at, at + _ASIDE) >= 0
-
-
-def _is_hiragana(char: str) -> bool:
-    return "\u3040" <= char <= "\u309f"
+    return text.find("）", at, min(end, at + _ASIDE)) >= 0
 
 
 def _full_stop_ends(text: str, begin: int, stop: int, after: int) -> bool:
@@ -134,7 +136,9 @@ def _full_stop_ends(text: str, begin: int, stop: int, after: int) -> bool:
     words = window.split()
     if not words or window[-1].isspace():
         return bool(words)
-    word = _BEFORE_LATIN.split(words[-1])[-1].lstrip(_OPENERS)
+    word = words[-1].lstrip(_OPENERS)
+    if not is_cjk(text[after]):  # before Chinese (维生素C. 它) a stop is a stop, before Latin 及St. may be a title
+        word = _BEFORE_LATIN.split(word)[-1]
     line = max(begin, text.rfind("\n", max(begin, stop - _LOOK_BACK), stop) + 1)
     if stop - line < _LOOK_BACK and _leads_in(text[line:stop].split()):
         return False

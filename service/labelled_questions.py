@@ -192,11 +192,13 @@ def evidence_recall(question: LabelledQuestion, evidence: Sequence[Evidence]) ->
 
 
 def repeated_elsewhere(question: LabelledQuestion, scored: Sequence[ScoredChunk], evidence: Sequence[Evidence]) -> bool:
-    """Whether the sentences that the question needs are in the evidence word for word, wherever they come from.
-
-    Of documents that repeat each other one is sent, which need not be the one that the label names.
+    """Whether the sentences that the question needs were sent word for word out of another document than the one that
+    its label names: of documents that repeat each other one is sent. False for labels of several places.
     """
-    sent = [normalise(item.text) for item in evidence]
+    named = question.locations[0].document if question.locations else question.document
+    if len(question.locations) > 1 or named is None:
+        return False
+    sent = [normalise(item.text) for item in evidence if named not in (item.document_id, item.source)]
     needed = [
         normalise(scored[at].chunk.sentence_text(sentences_of(scored[at])[place].sentence))
         for at, place in needed_sentences(question, scored)

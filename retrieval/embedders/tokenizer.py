@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,30 +88,33 @@ class EncoderTokenCounter:
 
     def _sum_of_words(self, text: str) -> int:
         known = self._known
-        total, new = 0, []
+        total = 0
+        new: dict[str, int] = {}  # how often
         for word in _words(text):
             size = known.get(word)
             if size is None:
-                new.append(word)
+                new[word] = new.get(word, 0) + 1
             else:
                 total += size
         if not new:
             return total
-        sizes = self.count_batch(new)
+        sizes = self.count_batch(list(new))
         if len(known) + len(new) > _REMEMBERED:
             known.clear()  # what another thread adds meanwhile is right, too
-        known.update(
-            (word, size) for word, size in zip(new[:_REMEMBERED], sizes, strict=False) if len(word) <= _LONGEST_WORD
-        )
-        return total + sum(sizes)
+        pairs = islice(zip(new, sizes, strict=True), _REMEMBERED)
+        known.update((word, size) for word, size in pairs if len(word) <= _LONGEST_WORD)
+        return total + sum(size * times for size, times in zip(sizes, new.values(), strict=True))
 
 
 def reads_word_by_word(tokenizer: Tokenizer) -> bool:
     """Whether a text has as many tokens as its words, for blanks and line ends as the borders of words.
 
-    Known to be so of the pre-tokenizers of BERT and of SentencePiece with a blank put before every word; what comes
-    before them, the normalizer, is asked for samples of what could join words or make tokens of blanks.
+    So it is with the pre-tokenizers of BERT and of SentencePiece with a blank put before every word, where no added
+    token holds a blank. What comes before them, the normalizer, is asked for samples of what could join words or make
+    tokens of blanks; one made to join certain words would pass.
     """
+    if any(set(token.content) & {" ", "\n"} for token in tokenizer.get_added_tokens_decoder().values()):
+        return False
     # Its pickled state is its part of a tokenizer.json; the whole of that would take a fifth of a second.
     first = json.loads(tokenizer.pre_tokenizer.__getstate__()) if tokenizer.pre_tokenizer else {}
     if first.get("type") == "Sequence":
@@ -127,7 +131,7 @@ def reads_word_by_word(tokenizer: Tokenizer) -> bool:
 
 def _words(text: str) -> list[str]:
     # Not `split()`: that also cuts at control characters, which normalizers remove.
-    return text.replace("\n", " ").split(" ")
+    return [word for word in text.replace("\n", " ").split(" ") if word]
 
 
 class WordTokenCounter:

@@ -132,7 +132,7 @@ class Asker:
             best=max((one.score for item in scored for one in sentences_of(item)), default=-math.inf),
             findable=bool(labels.gold),
             repeated_elsewhere=question.answerable
-            and sent < 1
+            and not sent
             and repeated_elsewhere(question, scored, context.evidence),
             prompt=context.bill.total if context.evidence else 0,
             bare=context.bill.total - context.context_tokens,

@@ -13,6 +13,7 @@ from context.builder import ContextBuilder
 from context.layout import LONG_FROM, LayoutPolicy
 from context.selection_policy import SelectionPolicy
 from domain.asking import AskOptions, Constraint, Message
+from domain.calibration import Thresholds
 from domain.context import Context
 from domain.errors import ContextBudgetError, DomainError
 from domain.protocols import TokenCounter
@@ -172,6 +173,14 @@ def test_a_chinese_question_gets_chinese_wording() -> None:
     assert context.messages[0].content.startswith("你根据用户的文档回答问题。\n\n## 规则")
     assert context.messages[0].content.endswith("## 约束\n- 一句话。")
     assert context.messages[1].content.endswith("## 问题\n租金是多少？")
+
+
+def test_the_language_of_the_question_decides_which_thresholds_hold(lease: Source) -> None:
+    own = SelectionPolicy(by_language={"en": Thresholds(0.0, 0.0), "zh": Thresholds(0.0, 1.0)})
+    built = builder(policy=own)
+    for asked, sent in (("What is the rent?", True), ("租金是多少？", False)):
+        assert bool(built.build(query(asked), ranked(lease), AskOptions()).evidence) is sent
+        assert [bool(one.evidence) for one in built.build_each(query(asked), ranked(lease), (90, 400))] == [sent] * 2
 
 
 def test_without_support_the_context_abstains_and_names_the_nearest_passage() -> None:

@@ -55,6 +55,14 @@ def test_a_blank_that_makes_a_token_is_no_mere_border() -> None:
     assert EncoderTokenCounter.of(tokenizer, "blanks").count("a  a") == 3
 
 
+def test_an_added_token_with_a_blank_joins_words(tokenizer_json: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_json)
+    assert reads_word_by_word(tokenizer)
+    tokenizer.add_tokens(["new york"])
+    assert not reads_word_by_word(tokenizer)
+    assert EncoderTokenCounter.of(tokenizer, "places").count("in new york") == 2
+
+
 def test_what_is_remembered_is_bounded_and_stays_right(tokenizer_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval.embedders.tokenizer._REMEMBERED", 3)
     counter = EncoderTokenCounter(tokenizer_json)

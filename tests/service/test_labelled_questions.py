@@ -300,3 +300,6 @@ def test_evidence_that_another_document_repeats_is_known_by_its_whole_sentences(
     assert not repeated_elsewhere(asked, twins, [evidence(FIRST, source="copy.txt")])
     assert not repeated_elsewhere(asked, twins[:1], [evidence(SECOND, source="copy.txt")])  # nobody knows what it needs
     assert not repeated_elsewhere(asked, twins, [])
+    assert not repeated_elsewhere(asked, twins, [evidence(SECOND)])  # its own document is no other
+    both = question("x", references=(Reference("warsaw.txt", SECOND), Reference("lost.txt", SECOND)))
+    assert not repeated_elsewhere(both, twins, [evidence(SECOND, source="copy.txt")])  # half of it is nowhere

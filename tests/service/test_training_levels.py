@@ -16,6 +16,7 @@ from domain.documents import Chunk, DocumentRef, Sentence, Span
 from domain.search import Candidate, Query, StoredChunk, TokenVectors
 from domain.training import Levels
 from retrieval.embedders.tokenizer import WordTokenCounter
+from service.calibration.fit import cross_mapped, evidence_loss, fit_thresholds
 from service.calibration.observed import Observed
 from service.labelled_questions import LabelledQuestion, Reference
 from service.training.levels import Graded, Judgement, fit_levels, judge, level, level_like
@@ -78,6 +79,22 @@ def test_levels_keep_the_evidence_they_promise() -> None:
     lost = np.mean([one.worth()[one.needed[0]] < levels.thresholds["en"].mass_per_token for one in kept])
     assert lost <= 0.02
     assert levels.thresholds["zh"].mass_per_token > 0 and levels.targets["zh"] == 0.03  # no question of its own
+
+
+def test_each_language_keeps_its_own_promise() -> None:
+    """Chinese evidence stands out less here, so common thresholds would lose more of it."""
+    english = [judged(seed).observed for seed in range(120)]
+    chinese = [replace(one, language="zh", scores=one.scores**0.8) for one in english]
+    chinese = [replace(one, best=float(one.scores.max()), best_elsewhere=None) for one in chinese]
+    levels = fit_levels([*english, *chinese])
+    assert levels is not None and levels.questions == 240 and levels.targets == {"en": 0.02, "zh": 0.03}
+    assert levels.thresholds["en"] == fit_thresholds(cross_mapped(english), 0.02)
+    assert levels.thresholds["zh"] == fit_thresholds(cross_mapped(chinese), 0.03)
+    mapped = [one.mapped(levels.maps) for one in (*english, *chinese)]
+    apart = [
+        evidence_loss(mapped[at:end], levels.thresholds[name]) for at, end, name in ((0, 120, "en"), (120, 240, "zh"))
+    ]
+    assert evidence_loss(mapped, levels.thresholds) == pytest.approx(np.mean(apart))
 
 
 def test_few_questions_promise_less_and_none_promise_nothing() -> None:
